@@ -1,0 +1,41 @@
+// A policy whose answers about files a test gives by the path: "/system/..." is the system's,
+// "/user/..." the user's, everything else nobody's. About peers it is the real one.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "daemon/policy_adapter.h"
+
+namespace pycds::fakes {
+
+class FakePolicy final : public core::AccessPolicy {
+  public:
+    explicit FakePolicy(uid_t daemon_uid) : real_(policy::AccessOptions{daemon_uid, false}) {}
+
+    Status may_build(const PeerIdentity& peer) const override { return real_.may_build(peer); }
+    bool may_see(const PeerIdentity& peer, wire::Domain domain, uid_t uid) const override {
+        return real_.may_see(peer, domain, uid);
+    }
+    bool may_fetch(const PeerIdentity& peer, wire::Domain domain, uid_t uid) const override {
+        return real_.may_fetch(peer, domain, uid);
+    }
+    bool may_drop(const PeerIdentity& peer, wire::Domain domain, uid_t uid) const override {
+        return real_.may_drop(peer, domain, uid);
+    }
+    std::vector<wire::Domain> place_sources(const PeerIdentity&,
+                                            const std::vector<std::string>& paths) const override {
+        std::vector<wire::Domain> out;
+        for (const std::string& path : paths) {
+            out.push_back(path.starts_with("/system/") ? wire::Domain::kSystem
+                          : path.starts_with("/user/") ? wire::Domain::kUser
+                                                       : wire::Domain::kUnspecified);
+        }
+        return out;
+    }
+
+  private:
+    const PolicyAdapter real_;
+};
+
+}  // namespace pycds::fakes

@@ -1,0 +1,2 @@
+# What the builder parses before it gives a .pyc to the interpreter.
+pycds_add_fuzzer(marshal_fuzz marshal_fuzz.cc pycds_pyc)
