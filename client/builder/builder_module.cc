@@ -1,0 +1,297 @@
+// The extension module `_pycds_builder`: dump time. One function, build(), driven by
+// pycds_build.py in a throw-away interpreter.
+#include <Python.h>
+#include <marshal.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <optional>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "client/builder/image_writer.h"
+#include "client/builder/interned_dict.h"
+#include "client/builder/marshal_scan.h"
+#include "client/builder/object_graph.h"
+#include "client/builder/pyc_file.h"
+#include "client/interp/identity.h"
+#include "client/interp/internals.h"
+#include "src/common/image/validator.h"
+
+namespace pycds::builder {
+namespace {
+
+using image::LeftOutReason;
+
+struct PlanEntry {
+    std::string path;
+    bool trusted = false;
+};
+
+struct Arguments {
+    int plan_fd = -1;
+    int out_fd = -1;
+    int report_fd = -1;
+    ImageParameters parameters;
+};
+
+Result<std::vector<PlanEntry>> read_plan(int fd) {
+    std::string text;
+    char buffer[1 << 16];
+    for (;;) {
+        const ssize_t n = pread(fd, buffer, sizeof buffer, static_cast<off_t>(text.size()));
+        if (n < 0 && errno == EINTR) continue;
+        if (n < 0) return errno_error("cannot read the plan");
+        if (n == 0) break;
+        text.append(buffer, static_cast<size_t>(n));
+    }
+    std::vector<PlanEntry> plan;
+    size_t at = 0;
+    while (at < text.size()) {
+        const size_t end = text.find('\0', at);
+        if (end == std::string::npos || end == at || (text[at] != '+' && text[at] != '-')) {
+            return Error{ErrorCode::kInvalidArgument,
+                         "the plan is malformed at byte " + std::to_string(at)};
+        }
+        plan.push_back({text.substr(at + 1, end - at - 1), text[at] == '+'});
+        at = end + 1;
+    }
+    std::stable_sort(plan.begin(), plan.end(), [](const PlanEntry& a, const PlanEntry& b) {
+        return a.path < b.path;
+    });
+    return plan;
+}
+
+Status write_whole(int fd, const std::vector<std::byte>& bytes) {
+    size_t done = 0;
+    while (done < bytes.size()) {
+        const ssize_t n = pwrite(fd, bytes.data() + done, bytes.size() - done,
+                                 static_cast<off_t>(done));
+        if (n < 0 && errno == EINTR) continue;
+        if (n < 0) return errno_error("cannot write the image");
+        done += static_cast<size_t>(n);
+    }
+    return Ok{};
+}
+
+class Build {
+  public:
+    explicit Build(Arguments arguments) : arguments_(std::move(arguments)) {}
+
+    Status run() {
+        const interp::Refusal refusal = interp::identify_interpreter(
+            &arguments_.parameters.interpreter, &arguments_.parameters.runtime_base);
+        if (refusal != nullptr) {
+            return Error{ErrorCode::kBuildFailed,
+                         std::string("this interpreter cannot be archived: ") + refusal};
+        }
+        fix_filename_ = imported("_imp", "_fix_co_filename");
+        if (fix_filename_ == nullptr) {
+            return Error{ErrorCode::kBuildFailed, "this interpreter has no _imp._fix_co_filename"};
+        }
+        if (pycds_interned_dict() == nullptr) {
+            arguments_.parameters.interned_dict = find_interned_dict_variable();
+        }
+        std::string version = Py_GetVersion();
+        std::replace(version.begin(), version.end(), '\n', ' ');
+        arguments_.parameters.python = version;
+
+        Result<std::vector<PlanEntry>> plan = read_plan(arguments_.plan_fd);
+        if (!plan) return std::move(plan).error();
+        gather(*plan);
+        report("progress " + std::to_string(plan->size()) + " " + std::to_string(plan->size()));
+
+        Result<std::vector<std::byte>> bytes =
+            write_image(graph_, files_, left_out_, arguments_.parameters);
+        if (!bytes) return std::move(bytes).error();
+        const image::Verdict verdict = image::validate_image(bytes->data(), bytes->size());
+        if (!verdict.ok()) {
+            return Error{ErrorCode::kBuildFailed,
+                         std::string("the image made does not validate: ") +
+                             image::defect_text(verdict.defect) + " at offset " +
+                             std::to_string(verdict.offset)};
+        }
+        const Status written = write_whole(arguments_.out_fd, *bytes);
+        if (!written) return written;
+        return compare_with_sources(bytes->size());
+    }
+
+  private:
+    static PyObject* imported(const char* module_name, const char* name) {
+        PyObject* module = PyImport_ImportModule(module_name);
+        PyObject* value = module == nullptr ? nullptr : PyObject_GetAttrString(module, name);
+        Py_XDECREF(module);
+        PyErr_Clear();
+        return value;
+    }
+
+    void report(const std::string& line) const {
+        const std::string text = line + "\n";
+        // A daemon that does not listen any more is no reason to stop: it will kill us.
+        [[maybe_unused]] const ssize_t n = ::write(arguments_.report_fd, text.data(), text.size());
+    }
+
+    void gather(const std::vector<PlanEntry>& plan) {
+        constexpr size_t kReportEvery = 64;
+        for (size_t i = 0; i < plan.size(); ++i) {
+            if (i % kReportEvery == 0) {
+                report("progress " + std::to_string(i) + " " + std::to_string(plan.size()));
+            }
+            const bool repeated = i != 0 && plan[i].path == plan[i - 1].path;
+            const std::optional<LeftOutReason> reason =
+                repeated ? LeftOutReason::kDuplicate : gather_one(plan[i]);
+            // Longer than the system can open, longer than an image may hold.
+            if (reason) left_out_.push_back({plan[i].path.substr(0, image::kMaxPathSize), *reason});
+        }
+    }
+
+    std::optional<LeftOutReason> gather_one(const PlanEntry& entry) {
+        if (entry.path.size() > image::kMaxPathSize) return LeftOutReason::kPath;
+        if (!entry.trusted) return LeftOutReason::kNotTrusted;
+        const image::InterpreterIdentity& interpreter = arguments_.parameters.interpreter;
+        PycRequest request;
+        request.source = entry.path;
+        request.cache_tag = interpreter.cache_tag;
+        request.optimize = interpreter.optimize;
+        request.magic_number = interpreter.magic_number;
+        request.for_everybody = arguments_.parameters.domain == image::DomainKind::kSystem;
+        PycFile file;
+        if (const auto reason = read_pyc(request, &file)) return reason;
+
+        const std::span<unsigned char> stream(file.data.data() + PycFile::kHeaderSize,
+                                              file.data.size() - PycFile::kHeaderSize);
+        const MarshalScan scan = scan_marshal(stream);
+        if (!scan.ok) return LeftOutReason::kPycCorrupt;
+        if (scan.nested_frozenset) return LeftOutReason::kConstant;
+        PyObject* code = unmarshal(stream, entry.path);
+        if (code == nullptr) return LeftOutReason::kPycCorrupt;
+        PyObject* twin = nullptr;
+        if (!scan.frozensets.empty()) {
+            // The same stream with each frozenset read as a tuple: both start with a type byte and
+            // a 32-bit count, and number their references alike (marshal.c r_object()).
+            for (const size_t at : scan.frozensets) {
+                stream[at] = static_cast<unsigned char>((stream[at] & 0x80) | '(');
+            }
+            twin = unmarshal(stream, entry.path);
+            if (twin == nullptr) {
+                Py_DECREF(code);
+                return LeftOutReason::kPycCorrupt;
+            }
+        }
+        const bool added = graph_.add_module(entry.path, code, twin);
+        Py_XDECREF(twin);
+        if (!added) return LeftOutReason::kConstant;
+        // Only the file's identity is needed from here on.
+        std::vector<unsigned char>().swap(file.data);
+        files_.push_back(std::move(file));
+        return std::nullopt;
+    }
+
+    // What _bootstrap_external._compile_bytecode does: a code object whose file name is `path`.
+    PyObject* unmarshal(std::span<const unsigned char> stream, const std::string& path) const {
+        PyObject* code = PyMarshal_ReadObjectFromString(
+            reinterpret_cast<const char*>(stream.data()), static_cast<Py_ssize_t>(stream.size()));
+        if (code != nullptr && PyCode_Check(code)) {
+            PyObject* name = PyUnicode_DecodeFSDefaultAndSize(path.data(),
+                                                              static_cast<Py_ssize_t>(path.size()));
+            PyObject* done = name == nullptr ? nullptr
+                                             : PyObject_CallFunctionObjArgs(fix_filename_, code,
+                                                                            name, nullptr);
+            Py_XDECREF(name);
+            if (done != nullptr) {
+                Py_DECREF(done);
+                return code;
+            }
+        }
+        PyErr_Clear();
+        Py_XDECREF(code);
+        return nullptr;
+    }
+
+    // The last check before anybody else sees the image: where it lies in memory, is every code
+    // object equal to its source in the eyes of CPython itself? (Modules with frozensets are left
+    // out, which are empty until they are handed out.)
+    Status compare_with_sources(size_t size) {
+        const uint64_t base = image::requested_base_of_slot(arguments_.parameters.slot);
+        void* mapped = mmap(reinterpret_cast<void*>(base), size, PROT_READ | PROT_WRITE,
+                            MAP_PRIVATE | MAP_FIXED_NOREPLACE, arguments_.out_fd, 0);
+        if (mapped != reinterpret_cast<void*>(base)) {
+            if (mapped != MAP_FAILED) munmap(mapped, size);
+            return errno_error("cannot map the image at its base");
+        }
+        for (const Module& module : graph_.modules()) {
+            if (has_frozenset(module)) continue;
+            auto* copy = reinterpret_cast<PyObject*>(base + graph_.nodes()[module.code].offset);
+            const int equal = PyObject_RichCompareBool(copy, module.owner, Py_EQ);
+            PyErr_Clear();
+            if (equal != 1) {
+                return Error{ErrorCode::kBuildFailed,
+                             "the archived code of " + module.path + " differs from its source"};
+            }
+        }
+        return Ok{};
+    }
+
+    bool has_frozenset(const Module& module) const {
+        const auto begin = graph_.nodes().begin() + module.first_node;
+        return std::any_of(begin, begin + module.node_count, [](const Node& node) {
+            return node.type == image::TypeIndex::kFrozenset;
+        });
+    }
+
+    Arguments arguments_;
+    PyObject* fix_filename_ = nullptr;
+    ObjectGraph graph_;
+    std::vector<PycFile> files_;
+    std::vector<LeftOut> left_out_;
+};
+
+PyObject* build(PyObject*, PyObject* args) {
+    Arguments arguments;
+    unsigned slot = 0;
+    unsigned long long generation = 0;
+    int system = 0;
+    unsigned uid = 0;
+    if (!PyArg_ParseTuple(args, "iiiIKpI:build", &arguments.plan_fd, &arguments.out_fd,
+                          &arguments.report_fd, &slot, &generation, &system, &uid)) {
+        return nullptr;
+    }
+    if (slot >= image::kSlots) {
+        PyErr_SetString(PyExc_ValueError, "slot out of range");
+        return nullptr;
+    }
+    arguments.parameters.slot = slot;
+    arguments.parameters.generation = generation;
+    arguments.parameters.domain = system ? image::DomainKind::kSystem : image::DomainKind::kUser;
+    arguments.parameters.domain_uid = system ? 0 : uid;
+    // Nothing made here is garbage, and there will be a lot of it.
+    PyGC_Disable();
+    // Leaked: the process ends next, and freeing a million objects would only take time.
+    auto* work = new Build(std::move(arguments));
+    const Status status = work->run();
+    if (status.ok()) Py_RETURN_NONE;
+    return PyUnicode_DecodeFSDefault(status.error().message.c_str());
+}
+
+PyMethodDef methods[] = {
+    {"build", build, METH_VARARGS,
+     "build(plan_fd, out_fd, report_fd, slot, generation, system, uid) -> None or error text"},
+    {nullptr, nullptr, 0, nullptr},
+};
+
+PyModuleDef_Slot slots[] = {{0, nullptr}};
+
+PyModuleDef definition = {
+    PyModuleDef_HEAD_INIT, "_pycds_builder", "Makes heap images.", 0, methods, slots,
+    nullptr,               nullptr,          nullptr,
+};
+
+}  // namespace
+}  // namespace pycds::builder
+
+PyMODINIT_FUNC PyInit__pycds_builder(void) {
+    return PyModuleDef_Init(&pycds::builder::definition);
+}

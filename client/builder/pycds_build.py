@@ -1,0 +1,44 @@
+"""Runs inside a throw-away target interpreter (-I -S -B) and loads the builder made for it.
+
+See client/builder/PROTOCOL.md for the arguments. Executes no code of any module that it archives.
+"""
+import os
+import sys
+
+
+def fail(report_fd, status, text):
+    os.write(report_fd, ("error %s\n" % text).encode("utf-8", "backslashreplace"))
+    os._exit(status)
+
+
+def main():
+    options = dict(zip(sys.argv[1::2], sys.argv[2::2]))
+    report_fd = int(options["--report-fd"])
+    root = os.path.dirname(os.path.abspath(__file__))
+    version = "%d.%d.%d" % sys.version_info[:3]
+    directory = os.path.join(root, "cpython-" + version)
+    path = os.path.join(directory, "_pycds_builder.so")
+    if not os.path.exists(path):
+        made_for = sorted(name[8:] for name in os.listdir(root) if name.startswith("cpython-"))
+        fail(report_fd, 3, "there is no client for CPython %s (%s); there are clients for: %s"
+             % (version, sys.executable, ", ".join(made_for) or "none"))
+    import _imp
+    from _frozen_importlib import ModuleSpec
+    spec = ModuleSpec("_pycds_builder", None, origin=path)
+    try:
+        builder = _imp.create_dynamic(spec)
+        _imp.exec_dynamic(builder)
+    except ImportError as error:
+        fail(report_fd, 3, "the client for CPython %s does not load into %s: %s"
+             % (version, sys.executable, error))
+    kind, _, uid = options["--domain"].partition(":")
+    message = builder.build(
+        int(options["--plan-fd"]), int(options["--out-fd"]), report_fd,
+        int(options["--slot"]), int(options["--generation"]), kind == "system", int(uid or 0))
+    if message is not None:
+        fail(report_fd, 1, message)
+    # Tearing the heap down would cost as much as building it.
+    os._exit(0)
+
+
+main()

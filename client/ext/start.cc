@@ -1,0 +1,114 @@
+#include "client/ext/start.h"
+
+#include <Python.h>
+#include <unistd.h>
+
+#include <cstdarg>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+
+#include "client/interp/identity.h"
+#include "client/interp/internals.h"
+#include "client/link/attach.h"
+#include "client/loader/get_code.h"
+#include "src/common/image/checksum.h"
+
+namespace pycds::ext {
+namespace {
+
+constexpr const char* kSystemSocket = "/run/pycds/pycdsd.sock";
+
+constinit bool started = false;
+constinit bool verbose = false;
+constinit const char* why_not = "not-started";
+
+[[gnu::format(printf, 1, 2)]] void say(const char* format, ...) {
+    if (!verbose) return;
+    char line[512] = "pycds: ";
+    va_list arguments;
+    va_start(arguments, format);
+    const int size = std::vsnprintf(line + 7, sizeof line - 8, format, arguments);
+    va_end(arguments);
+    if (size < 0) return;
+    std::strcat(line, "\n");
+    [[maybe_unused]] const ssize_t written = write(STDERR_FILENO, line, std::strlen(line));
+}
+
+// Our variables, unless the process asked not to be led by its environment (-E, -I) or must not be
+// (setuid: secure_getenv(3)).
+const char* environment(const char* name) {
+    if (!pycds_uses_environment()) return nullptr;
+    const char* value = secure_getenv(name);
+    return value != nullptr && *value != '\0' ? value : nullptr;
+}
+
+void disarm_at_exit() { loader::code_server().disarm(); }
+
+const char* map_images(const link::Attachment& attachment,
+                       const loader::MappedImage::Expectation& expectation) {
+    loader::CodeServer& server = loader::code_server();
+    const char* failure = "no-image";
+    for (size_t i = 0; i < attachment.count; ++i) {
+        loader::MappedImage* image = server.next_image();
+        if (image == nullptr) break;
+        const char* problem = image->map(attachment.images[i].get(), expectation);
+        if (problem != nullptr) {
+            say("image %zu not mapped: %s", i, problem);
+            failure = problem;
+            continue;
+        }
+        say("image of %u modules, %llu bytes at 0x%llx", image->root_count(),
+            static_cast<unsigned long long>(image->size()),
+            static_cast<unsigned long long>(image->base()));
+        server.keep_image();
+    }
+    return server.image_count() != 0 ? nullptr : failure;
+}
+
+const char* try_to_start() {
+    if (const char* mode = environment("PYCDS")) {
+        if (std::strcmp(mode, "off") == 0) return "switched-off";
+        verbose = std::strcmp(mode, "verbose") == 0;
+    }
+    // Stock importlib tells under -v what it does with each file; so it shall do it.
+    if (pycds_is_verbose()) return "verbose-import";
+    image::InterpreterIdentity identity;
+    loader::MappedImage::Expectation expectation{};
+    if (const char* failure =
+            interp::identify_interpreter(&identity, &expectation.runtime_base)) {
+        return failure;
+    }
+    image::identity_digest(identity, expectation.identity);
+    expectation.uid = geteuid();
+
+    const char* socket = environment("PYCDS_SOCKET");
+    link::Attachment attachment;
+    if (const char* failure = link::attach(socket != nullptr ? socket : kSystemSocket,
+                                           expectation.identity, &attachment)) {
+        return failure;
+    }
+    if (const char* failure = map_images(attachment, expectation)) return failure;
+    return loader::code_server().install();
+}
+
+}  // namespace
+
+void start_client() {
+    if (started) return;
+    started = true;
+    why_not = try_to_start();
+    if (why_not != nullptr) {
+        say("not attached: %s", why_not);
+        return;
+    }
+    // A second Py_Initialize finds the images used up and its classes unknown to us: stay out.
+    if (Py_AtExit(disarm_at_exit) != 0) {
+        disarm_at_exit();
+        why_not = "no-exit-hook";
+    }
+}
+
+const char* refusal() { return why_not; }
+
+}  // namespace pycds::ext

@@ -1,0 +1,61 @@
+// Layouts that all supported versions share, checked against the headers of the one at hand.
+// Sources: Include/cpython/{bytesobject,tupleobject,setobject,floatobject,complexobject}.h and
+// Include/object.h of 3.11.2 and 3.13.5; Include/internal/pycore_gc.h for the collector's header.
+#pragma once
+
+#include "client/interp/interp.h"
+
+namespace pycds::interp {
+
+// PyGC_Head in front of objects that the cyclic collector knows. All zero: not tracked.
+inline constexpr size_t kGcHeadSize = 2 * sizeof(void*);
+
+// Tuples: items follow at this offset.
+inline constexpr size_t kTupleItems = offsetof(PyTupleObject, ob_item);
+inline size_t tuple_size(PyObject* tuple) {
+    return kTupleItems + static_cast<size_t>(PyTuple_GET_SIZE(tuple)) * sizeof(PyObject*);
+}
+
+// Bytes: one NUL after the contents.
+inline constexpr size_t kBytesData = offsetof(PyBytesObject, ob_sval);
+inline size_t bytes_size(PyObject* bytes) {
+    return kBytesData + static_cast<size_t>(PyBytes_GET_SIZE(bytes)) + 1;
+}
+
+// Compact strings: one NUL, as wide as a character, after the contents.
+inline size_t str_header_size(PyObject* str) {
+    return PyUnicode_IS_COMPACT_ASCII(str) ? sizeof(PyASCIIObject) : sizeof(PyCompactUnicodeObject);
+}
+inline size_t str_size(PyObject* str) {
+    return str_header_size(str) +
+           (static_cast<size_t>(PyUnicode_GET_LENGTH(str)) + 1) * PyUnicode_KIND(str);
+}
+
+// Frozensets: an array of elements follows the object in the image (not in CPython).
+inline constexpr size_t kFrozensetSize = (sizeof(PySetObject) + 7) / 8 * 8;
+
+static_assert(sizeof(PyObject) == 16 && offsetof(PyObject, ob_type) == 8);
+static_assert(covers({PYCDS_FIELD(PyVarObject, ob_base), PYCDS_FIELD(PyVarObject, ob_size)}, 0,
+                     sizeof(PyVarObject), alignof(PyVarObject)));
+static_assert(covers({PYCDS_FIELD(PyTupleObject, ob_base), PYCDS_FIELD(PyTupleObject, ob_item)}, 0,
+                     sizeof(PyTupleObject), alignof(PyTupleObject)));
+static_assert(covers({PYCDS_FIELD(PyFloatObject, ob_base), PYCDS_FIELD(PyFloatObject, ob_fval)}, 0,
+                     sizeof(PyFloatObject), alignof(PyFloatObject)));
+static_assert(covers({PYCDS_FIELD(PyComplexObject, ob_base), PYCDS_FIELD(PyComplexObject, cval)}, 0,
+                     sizeof(PyComplexObject), alignof(PyComplexObject)));
+static_assert(covers({PYCDS_FIELD(setentry, key), PYCDS_FIELD(setentry, hash)}, 0, sizeof(setentry),
+                     alignof(setentry)));
+static_assert(covers({PYCDS_FIELD(PySetObject, ob_base), PYCDS_FIELD(PySetObject, fill),
+                      PYCDS_FIELD(PySetObject, used), PYCDS_FIELD(PySetObject, mask),
+                      PYCDS_FIELD(PySetObject, table), PYCDS_FIELD(PySetObject, hash),
+                      PYCDS_FIELD(PySetObject, finger), PYCDS_FIELD(PySetObject, smalltable),
+                      PYCDS_FIELD(PySetObject, weakreflist)},
+                     0, sizeof(PySetObject), alignof(PySetObject)));
+static_assert(offsetof(PyBytesObject, ob_sval) == 32 && sizeof(PySetObject) == 200);
+
+inline constexpr unsigned long long kLayoutDigest = digest_of(
+    {PYCDS_FIELD(PyTupleObject, ob_item), PYCDS_FIELD(PySetObject, table),
+     PYCDS_FIELD(PySetObject, smalltable), PYCDS_FIELD(PyFloatObject, ob_fval)},
+    kVersionLayoutDigest);
+
+}  // namespace pycds::interp

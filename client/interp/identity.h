@@ -1,0 +1,23 @@
+// Which interpreter this is (image::InterpreterIdentity), found out without running Python code.
+// Freestanding: part of the client.
+#pragma once
+
+#include <cstdint>
+
+#include "src/common/image/format.h"
+
+namespace pycds::interp {
+
+// Why a process cannot be served, as a short stable name for stats() and the log; nullptr: it can.
+using Refusal = const char*;
+
+// Fills `identity` (all bytes) and the load address of the ELF object that holds the interpreter
+// (0 for a position-dependent executable). Call with the GIL held. Costs a walk over the loaded
+// ELF objects, some microseconds.
+Refusal identify_interpreter(image::InterpreterIdentity* identity, uint64_t* runtime_base);
+
+// Address of a type or singleton that an image may refer to.
+const void* type_address(image::TypeIndex index);
+const void* singleton_address(image::SingletonIndex index);
+
+}  // namespace pycds::interp

@@ -1,0 +1,23 @@
+// The arithmetic of importlib that builder and loader must repeat to the bit. Freestanding.
+#pragma once
+
+#include <sys/stat.h>
+
+#include <cstdint>
+
+namespace pycds::interp {
+
+// int(os.stat(path).st_mtime) & 0xFFFFFFFF, as SourceLoader.get_code compares it with a .pyc. The
+// detour over a double is CPython's (Modules/posixmodule.c fill_time()): a nanosecond before the
+// full second rounds up.
+inline uint32_t importlib_mtime(const timespec& time) {
+    const double seconds =
+        static_cast<double>(time.tv_sec) + 1e-9 * static_cast<double>(time.tv_nsec);
+    return static_cast<uint32_t>(static_cast<int64_t>(seconds));
+}
+
+inline int64_t nanoseconds(const timespec& time) {
+    return static_cast<int64_t>(time.tv_sec) * 1'000'000'000 + time.tv_nsec;
+}
+
+}  // namespace pycds::interp

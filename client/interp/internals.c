@@ -1,0 +1,45 @@
+/* See internals.h. One file for all versions, because the questions are the same; what differs is
+ * told by client/interp/internals_3_NN.h. */
+#define Py_BUILD_CORE 1
+#include "client/interp/internals.h"
+
+#include "internal/pycore_interp.h"
+#include "internal/pycore_runtime.h"
+
+#if PY_VERSION_HEX >= 0x030b0000 && PY_VERSION_HEX < 0x030c0000
+#include "client/interp/internals_3_11.h"
+#elif PY_VERSION_HEX >= 0x030d0000 && PY_VERSION_HEX < 0x030e0000
+#include "client/interp/internals_3_13.h"
+#else
+#error "no client/interp/internals_3_NN.h describes this CPython version"
+#endif
+
+int pycds_import_is_watched(void) {
+    PyThreadState *thread = PyThreadState_Get();
+    if (thread->c_tracefunc != NULL || thread->c_profilefunc != NULL) return 1;
+    if (_PyRuntime.open_code_hook != NULL) return 1;
+    if (thread->interp->audit_hooks != NULL) return 1;
+    return version_import_is_watched(thread->interp);
+}
+
+int pycds_debug_ranges(void) { return PyThreadState_Get()->interp->config.code_debug_ranges != 0; }
+
+int pycds_optimization_level(void) {
+    return PyThreadState_Get()->interp->config.optimization_level;
+}
+
+int pycds_uses_environment(void) {
+    return PyThreadState_Get()->interp->config.use_environment != 0;
+}
+
+int pycds_is_verbose(void) { return PyThreadState_Get()->interp->config.verbose != 0; }
+
+const void *pycds_runtime_address(void) { return &_PyRuntime; }
+
+size_t pycds_runtime_size(void) { return sizeof _PyRuntime; }
+
+PyObject *pycds_interned_dict(void) { return version_interned_dict(PyThreadState_Get()->interp); }
+
+int pycds_in_main_interpreter(void) {
+    return PyInterpreterState_Get() == PyInterpreterState_Main();
+}

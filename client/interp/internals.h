@@ -1,0 +1,42 @@
+/* Questions about the running interpreter that its public headers do not answer. Implemented in C,
+ * because CPython's internal headers are not C++ (3.11's need <stdatomic.h>'s names), against the
+ * internal headers of exactly the X.Y.Z that the client is compiled for: the client refuses to
+ * work in any other (interpreter identity).
+ *
+ * All are called with the GIL held, by the main interpreter, and never raise. */
+#pragma once
+
+#include <Python.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* Does anybody watch what an import does: an audit hook, an open_code hook, a code watcher,
+ * tracemalloc, or a trace or profile function of this thread? Serving from an image would leave
+ * them without events that stock importlib causes. */
+int pycds_import_is_watched(void);
+
+/* PyConfig.code_debug_ranges: 0 under -X no_debug_ranges, where line tables have no columns. */
+int pycds_debug_ranges(void);
+
+/* PyConfig.optimization_level: 0, 1 (-O) or 2 (-OO). */
+int pycds_optimization_level(void);
+
+/* Does the process let environment variables lead it (no -E, no -I)? Is it verbose (-v)? */
+int pycds_uses_environment(void);
+int pycds_is_verbose(void);
+
+/* Address and size of _PyRuntime, which holds the statically allocated singletons and names. */
+const void *pycds_runtime_address(void);
+size_t pycds_runtime_size(void);
+
+/* The dict of interned strings (borrowed), or NULL where this version hides it. */
+PyObject *pycds_interned_dict(void);
+
+/* Is the calling thread in the main interpreter? */
+int pycds_in_main_interpreter(void);
+
+#ifdef __cplusplus
+}
+#endif

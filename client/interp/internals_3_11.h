@@ -1,0 +1,15 @@
+/* CPython 3.11's answers for internals.c. Sources: Include/internal/pycore_{runtime,interp,
+ * pymem}.h of 3.11.2; Objects/unicodeobject.c (the interned dict is a hidden static). */
+#pragma once
+
+#include "internal/pycore_pymem.h"
+
+static int version_import_is_watched(PyInterpreterState *interp) {
+    (void)interp;
+    return _PyRuntime.audit_hook_head != NULL || _Py_tracemalloc_config.tracing != 0;
+}
+
+static PyObject *version_interned_dict(PyInterpreterState *interp) {
+    (void)interp;
+    return NULL;
+}

@@ -1,0 +1,26 @@
+// What the client knows of the interpreter it is compiled for: the one place that chooses a
+// version's header. Each header provides, in namespace pycds::interp:
+//
+//   kImageRefcount         reference count of every image object, so that it never reaches zero
+//   kHasCoVersion          co_version exists and must be unique in the process (3.12+)
+//   kCodePointers[]        offsets of the PyObject* fields of a code object, none of them null
+//   code_size(code)        bytes of a code object, inline bytecode included
+//   int_size(value)        bytes of an int object, digits included
+//   reset_code(copy, v)    clears what a process may have written, sets co_version
+//   reset_str(copy)        clears hash, interned state, caches
+//   mark_interned(str)     what interning writes into a string that became canonical
+//   make_immortal(str)     a heap string of the process shall never be freed
+//   kVersionLayoutDigest   digest of the field lists
+//
+// plus static assertions that the lists cover the structs. Nothing else says PY_VERSION_HEX.
+#pragma once
+
+#include <Python.h>
+
+#if PY_VERSION_HEX >= 0x030b0000 && PY_VERSION_HEX < 0x030c0000
+#include "client/interp/cpython_3_11.h"
+#elif PY_VERSION_HEX >= 0x030d0000 && PY_VERSION_HEX < 0x030e0000
+#include "client/interp/cpython_3_13.h"
+#else
+#error "no client/interp/cpython_3_NN.h describes this CPython version"
+#endif

@@ -1,0 +1,145 @@
+#include "client/loader/mapped_image.h"
+
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstdlib>
+#include <cstring>
+
+#include "client/interp/identity.h"
+#include "src/common/image/checksum.h"
+#include "src/common/image/validator.h"
+#include "src/common/os/sealed_memfd.h"
+
+#ifndef MAP_FIXED_NOREPLACE
+#define MAP_FIXED_NOREPLACE 0x100000
+#endif
+
+namespace pycds::loader {
+namespace {
+
+using image::Header;
+using image::RegionKind;
+
+bool is_slot_base(uint64_t base) {
+    for (uint32_t slot = 0; slot < image::kSlots; ++slot) {
+        if (base == image::requested_base_of_slot(slot)) return true;
+    }
+    return false;
+}
+
+}  // namespace
+
+const char* MappedImage::map(int fd, const Expectation& expectation) {
+    if (!has_image_seals(fd)) return "image-not-sealed";
+    const int64_t file_size = regular_file_size(fd);
+    if (file_size < static_cast<int64_t>(image::kPageSize)) return "image-size";
+
+    alignas(8) std::byte page[image::kPageSize];
+    if (pread(fd, page, sizeof page, 0) != static_cast<ssize_t>(sizeof page)) return "image-unreadable";
+    if (!image::validate_header(page, static_cast<uint64_t>(file_size)).ok()) return "image-header";
+    const Header& header = *reinterpret_cast<const Header*>(page);
+    if (std::memcmp(header.prefix.identity, expectation.identity, 16) != 0) {
+        return "image-of-another-interpreter";
+    }
+    if (header.domain == image::DomainKind::kUser && header.domain_uid != expectation.uid) {
+        return "image-of-another-user";
+    }
+    if (header.runtime_base != expectation.runtime_base) return "interpreter-moved";
+    if (!is_slot_base(header.requested_base)) return "image-base";
+
+    // Read-only as a whole, then writable where the objects are: tables are never written, and
+    // only writable private memory counts against RLIMIT_DATA and the commit limit.
+    void* wanted = reinterpret_cast<void*>(header.requested_base);
+    const auto size = static_cast<size_t>(file_size);
+    void* got = mmap(wanted, size, PROT_READ, MAP_PRIVATE | MAP_FIXED_NOREPLACE, fd, 0);
+    if (got == MAP_FAILED) return errno == EEXIST ? "base-taken" : "no-address-space";
+    if (got != wanted) {  // kernels before 4.17 take the flag for a hint
+        munmap(got, size);
+        return "base-taken";
+    }
+    base_ = header.requested_base;
+    size_ = size;
+    const char* failure = check_externals(header);
+    if (failure == nullptr &&
+        mprotect(reinterpret_cast<void*>(base_ + header.objects_begin),
+                 header.objects_end - header.objects_begin, PROT_READ | PROT_WRITE) != 0) {
+        failure = "no-memory";
+    }
+    if (failure != nullptr) {
+        munmap(wanted, size);
+        base_ = 0;
+        size_ = 0;
+        return failure;
+    }
+    locate_tables(header);
+    return nullptr;
+}
+
+// The image refers to types and singletons by address; that they are where they were in the builder
+// follows from the identity, and is cheap to see with one's own eyes.
+const char* MappedImage::check_externals(const Header& header) {
+    const image::RegionEntry* region = image::find_region(header, RegionKind::kExternals);
+    const auto* entries = at<const image::ExternalReference>(region->offset);
+    for (uint64_t i = 0; i < region->count; ++i) {
+        const void* here = nullptr;
+        if (entries[i].kind == image::ExternalKind::kType) {
+            here = interp::type_address(static_cast<image::TypeIndex>(entries[i].index));
+        } else if (entries[i].kind == image::ExternalKind::kSingleton) {
+            here = interp::singleton_address(static_cast<image::SingletonIndex>(entries[i].index));
+        } else {
+            if (entries[i].kind == image::ExternalKind::kInternedDict) {
+                interned_dict_variable_ = reinterpret_cast<void* const*>(entries[i].address);
+            }
+            continue;
+        }
+        if (reinterpret_cast<uint64_t>(here) != entries[i].address) return "interpreter-moved";
+    }
+    return nullptr;
+}
+
+void MappedImage::locate_tables(const Header& header) {
+    generation_ = header.generation;
+    domain_ = header.domain;
+    const auto table = [&](RegionKind kind) { return image::find_region(header, kind); };
+    root_count_ = static_cast<uint32_t>(table(RegionKind::kRoots)->count);
+    index_mask_ = static_cast<uint32_t>(table(RegionKind::kRootIndex)->count) - 1;
+    roots_ = at<const image::RootRecord>(table(RegionKind::kRoots)->offset);
+    index_ = at<const uint32_t>(table(RegionKind::kRootIndex)->offset);
+    paths_ = at<const char>(table(RegionKind::kPaths)->offset);
+    intern_lists_ = at<const uint32_t>(table(RegionKind::kInternLists)->offset);
+    frozensets_ = at<const image::FrozensetRecord>(table(RegionKind::kFrozensetLists)->offset);
+}
+
+const image::RootRecord* MappedImage::find_root(const char* path, size_t size) const {
+    const uint64_t hash = image::path_hash(path, size);
+    // The validator has seen an empty slot, so this ends.
+    for (uint32_t slot = static_cast<uint32_t>(hash) & index_mask_;; slot = (slot + 1) & index_mask_) {
+        const uint32_t number = index_[slot];
+        if (number == 0) return nullptr;
+        const image::RootRecord& root = roots_[number - 1];
+        if (root.path_hash == hash && root.path_size == size &&
+            std::memcmp(paths_ + root.path_offset, path, size) == 0) {
+            return &root;
+        }
+    }
+}
+
+bool MappedImage::taken(const image::RootRecord& root) const {
+    const uint64_t number = root_number(root);
+    return taken_ != nullptr && (taken_[number / 8] >> (number % 8) & 1) != 0;
+}
+
+bool MappedImage::take(const image::RootRecord& root) {
+    if (taken_ == nullptr) {
+        taken_ = static_cast<unsigned char*>(std::calloc((root_count_ + 7UL) / 8, 1));
+        if (taken_ == nullptr) return false;
+    }
+    if (taken(root)) return false;
+    const uint64_t number = root_number(root);
+    taken_[number / 8] |= static_cast<unsigned char>(1U << (number % 8));
+    return true;
+}
+
+}  // namespace pycds::loader

@@ -1,0 +1,85 @@
+// An image in this process's memory. Mapped once, never unmapped: objects in it live as long as
+// the interpreter. Freestanding.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#include "src/common/image/format.h"
+
+namespace pycds::loader {
+
+class MappedImage {
+  public:
+    // What this process is, to hold an image against.
+    struct Expectation {
+        uint8_t identity[16];
+        uint64_t runtime_base;
+        uint32_t uid;  // effective
+    };
+
+    // Maps the image behind `fd` (which stays the caller's and may be closed after) at the address
+    // it was laid out for. Returns nullptr, or why not, as a short stable name; then nothing is
+    // mapped. Nothing of the file is believed before seals, size and header are checked; its
+    // contents were validated by the daemon before it sealed them.
+    const char* map(int fd, const Expectation& expectation);
+
+    uint64_t base() const { return base_; }
+    uint64_t size() const { return size_; }
+    uint64_t generation() const { return generation_; }
+    uint32_t root_count() const { return root_count_; }
+    image::DomainKind domain() const { return domain_; }
+
+    // The root of a source path (no NUL needed), or nullptr.
+    const image::RootRecord* find_root(const char* path, size_t size) const;
+
+    const char* path_at(uint32_t offset) const { return paths_ + offset; }
+    const uint32_t* intern_list(const image::RootRecord& root) const {
+        return intern_lists_ + root.intern_first;
+    }
+    const image::FrozensetRecord* frozensets(const image::RootRecord& root) const {
+        return frozensets_ + root.frozenset_first;
+    }
+    template <typename T>
+    T* at_word(uint32_t word_offset) const {
+        return reinterpret_cast<T*>(base_ + uint64_t{word_offset} * 8);
+    }
+    template <typename T>
+    T* at(uint64_t offset) const {
+        return reinterpret_cast<T*>(base_ + offset);
+    }
+
+    // The interpreter's dict of interned strings (borrowed) as far as the image tells where to look,
+    // or nullptr. Not checked.
+    void* interned_dict() const {
+        return interned_dict_variable_ == nullptr ? nullptr : *interned_dict_variable_;
+    }
+
+    // Each code object is handed out once per process: a second import, reload or run of the same
+    // module gets a fresh one from stock. False if this root was taken before. Call with the GIL.
+    bool take(const image::RootRecord& root);
+    bool taken(const image::RootRecord& root) const;
+
+  private:
+    const char* check_externals(const image::Header& header);
+    void locate_tables(const image::Header& header);
+    uint64_t root_number(const image::RootRecord& root) const {
+        return static_cast<uint64_t>(&root - roots_);
+    }
+
+    uint64_t base_ = 0;
+    uint64_t size_ = 0;
+    uint64_t generation_ = 0;
+    image::DomainKind domain_{};
+    uint32_t root_count_ = 0;
+    uint32_t index_mask_ = 0;
+    const image::RootRecord* roots_ = nullptr;
+    const uint32_t* index_ = nullptr;
+    const char* paths_ = nullptr;
+    const uint32_t* intern_lists_ = nullptr;
+    const image::FrozensetRecord* frozensets_ = nullptr;
+    void* const* interned_dict_variable_ = nullptr;
+    unsigned char* taken_ = nullptr;  // bitmap, allocated with the first hand-out
+};
+
+}  // namespace pycds::loader

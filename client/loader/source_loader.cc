@@ -1,0 +1,155 @@
+#include "client/loader/source_loader.h"
+
+namespace pycds::loader {
+namespace {
+
+// Attributes of the loader that the cached path of SourceLoader.get_code goes through, or would
+// go through next (Lib/importlib/_bootstrap_external.py). The first kInstanceMethods are looked up
+// on the instance.
+constexpr const char* kMethodNames[] = {"get_filename",   "path_stats", "get_data",
+                                        "source_to_code", "set_data",   "_cache_bytecode"};
+constexpr size_t kInstanceMethods = 3;
+
+// Globals of the module that it calls.
+constexpr const char* kFunctionNames[] = {"cache_from_source",        "_classify_pyc",
+                                          "_validate_timestamp_pyc",  "_validate_hash_pyc",
+                                          "_compile_bytecode",        "_path_stat",
+                                          "_check_name"};
+
+PyObject* intern(const char* text) { return PyUnicode_InternFromString(text); }
+
+// Is `object` a Python function defined in the module whose namespace is `globals`?
+bool is_function_of(PyObject* object, PyObject* globals) {
+    return object != nullptr && PyFunction_Check(object) &&
+           PyFunction_GET_GLOBALS(object) == globals;
+}
+
+}  // namespace
+
+const char* SourceLoader::inspect() {
+    static_assert(sizeof kMethodNames / sizeof *kMethodNames == kMethods);
+    static_assert(sizeof kFunctionNames / sizeof *kFunctionNames == kFunctions);
+
+    PyObject* modules = PyImport_GetModuleDict();  // borrowed
+    PyObject* module = PyDict_GetItemString(modules, "_frozen_importlib_external");  // borrowed
+    if (module == nullptr || !PyModule_Check(module)) return "importlib-missing";
+    module_dict_ = PyModule_GetDict(module);
+    Py_INCREF(module_dict_);
+    PyObject* type = PyDict_GetItemString(module_dict_, "SourceFileLoader");
+    if (type == nullptr || !PyType_Check(type)) return "importlib-missing";
+    Py_INCREF(type);
+    type_ = reinterpret_cast<PyTypeObject*>(type);
+
+    get_code_name_ = intern("get_code");
+    name_name_ = intern("name");
+    path_name_ = intern("path");
+    cache_tag_name_ = intern("cache_tag");
+    if (get_code_name_ == nullptr || name_name_ == nullptr || path_name_ == nullptr ||
+        cache_tag_name_ == nullptr) {
+        return "no-memory";
+    }
+    original_ = _PyType_Lookup(type_, get_code_name_);
+    if (!is_function_of(original_, module_dict_)) return "importlib-patched";
+    Py_INCREF(original_);
+    for (size_t i = 0; i < kMethods; ++i) {
+        method_names_[i] = intern(kMethodNames[i]);
+        if (method_names_[i] == nullptr) return "no-memory";
+        methods_[i] = _PyType_Lookup(type_, method_names_[i]);
+        if (!is_function_of(methods_[i], module_dict_)) return "importlib-patched";
+        Py_INCREF(methods_[i]);
+    }
+    for (size_t i = 0; i < kFunctions; ++i) {
+        function_names_[i] = intern(kFunctionNames[i]);
+        if (function_names_[i] == nullptr) return "no-memory";
+        functions_[i] = PyDict_GetItemWithError(module_dict_, function_names_[i]);
+        if (!is_function_of(functions_[i], module_dict_)) return "importlib-patched";
+        Py_INCREF(functions_[i]);
+    }
+
+    flags_ = PySys_GetObject("flags");
+    PyObject* implementation = PySys_GetObject("implementation");
+    if (flags_ == nullptr || implementation == nullptr) return "sys-patched";
+    Py_INCREF(flags_);
+    cache_tag_ = PyObject_GetAttr(implementation, cache_tag_name_);
+    if (cache_tag_ == nullptr || !PyUnicode_CheckExact(cache_tag_) ||
+        PyUnicode_CompareWithASCIIString(cache_tag_, PyImport_GetMagicTag()) != 0) {
+        PyErr_Clear();
+        return "sys-patched";
+    }
+    return nullptr;
+}
+
+const char* SourceLoader::install(PyMethodDef* definition) {
+    installed_ = PyDescr_NewMethod(type_, definition);
+    if (installed_ == nullptr ||
+        PyObject_SetAttr(reinterpret_cast<PyObject*>(type_), get_code_name_, installed_) != 0) {
+        PyErr_Clear();
+        return "importlib-patched";
+    }
+    return nullptr;
+}
+
+bool SourceLoader::unchanged() const {
+    // A type lookup is a hit in CPython's method cache: some nanoseconds.
+    for (size_t i = 0; i < kMethods; ++i) {
+        if (_PyType_Lookup(type_, method_names_[i]) != methods_[i]) return false;
+    }
+    for (size_t i = 0; i < kFunctions; ++i) {
+        if (PyDict_GetItemWithError(module_dict_, function_names_[i]) != functions_[i]) return false;
+    }
+    // The name of the .pyc depends on these (cache_from_source).
+    if (PySys_GetObject("pycache_prefix") != Py_None) return false;
+    if (PySys_GetObject("flags") != flags_) return false;
+    PyObject* implementation = PySys_GetObject("implementation");
+    if (implementation == nullptr) return false;
+    PyObject* tag = PyObject_GetAttr(implementation, cache_tag_name_);
+    const bool same = tag == cache_tag_;
+    Py_XDECREF(tag);
+    if (!same) PyErr_Clear();
+    return same;
+}
+
+bool SourceLoader::accepts(PyObject* loader, PyObject* name, PyObject** path) const {
+    if (Py_TYPE(loader) != type_ || !PyUnicode_CheckExact(name)) return false;
+    for (size_t i = 0; i < kInstanceMethods; ++i) {
+        PyObject* method = PyObject_GetAttr(loader, method_names_[i]);
+        const bool genuine = method != nullptr && PyMethod_Check(method) &&
+                             PyMethod_GET_FUNCTION(method) == methods_[i] &&
+                             PyMethod_GET_SELF(method) == loader;
+        Py_XDECREF(method);
+        if (!genuine) {
+            PyErr_Clear();
+            return false;
+        }
+    }
+    PyObject* own_name = PyObject_GetAttr(loader, name_name_);
+    const bool responsible = own_name != nullptr && PyUnicode_CheckExact(own_name) &&
+                             PyUnicode_Compare(own_name, name) == 0;
+    Py_XDECREF(own_name);
+    PyObject* own_path = responsible ? PyObject_GetAttr(loader, path_name_) : nullptr;
+    if (own_path == nullptr || !PyUnicode_CheckExact(own_path)) {
+        Py_XDECREF(own_path);
+        PyErr_Clear();
+        return false;
+    }
+    *path = own_path;
+    return true;
+}
+
+PyObject* SourceLoader::call_original(PyObject* const* arguments, size_t count,
+                                      PyObject* keywords) const {
+    return PyObject_Vectorcall(original_, arguments, count, keywords);
+}
+
+bool SourceLoader::hash_pycs_are_checked() const {
+    PyObject* module = PyImport_AddModule("_imp");  // borrowed
+    PyObject* mode = module == nullptr ? nullptr
+                                       : PyObject_GetAttrString(module, "check_hash_based_pycs");
+    const bool unchecked = mode != nullptr && PyUnicode_Check(mode) &&
+                           PyUnicode_CompareWithASCIIString(mode, "always") != 0;
+    Py_XDECREF(mode);
+    PyErr_Clear();
+    return !unchecked;
+}
+
+}  // namespace pycds::loader

@@ -1,0 +1,53 @@
+// What stock importlib looks like in this process, and whether it still does. Serving is right only
+// while everything that SourceFileLoader.get_code would call is the original. Freestanding.
+#pragma once
+
+#include <Python.h>
+
+namespace pycds::loader {
+
+class SourceLoader {
+  public:
+    // Finds _frozen_importlib_external's SourceFileLoader and remembers the functions that its
+    // get_code relies on. Returns nullptr, or why serving is impossible here ("importlib-patched",
+    // ...). References are kept for the life of the process. No exception is left set.
+    const char* inspect();
+
+    // Puts `function` (a PyMethodDef's, METH_FASTCALL | METH_KEYWORDS) in the place of
+    // SourceFileLoader.get_code, as a method descriptor, so that binding and inspect work.
+    const char* install(PyMethodDef* definition);
+
+    // Is everything still as inspect() found it?
+    bool unchanged() const;
+
+    // Is `loader` exactly a SourceFileLoader without attributes that shadow its methods, and
+    // responsible for `name`? On true, `*path` is its path, an exact str (new reference).
+    bool accepts(PyObject* loader, PyObject* name, PyObject** path) const;
+
+    // Calls the original get_code.
+    PyObject* call_original(PyObject* const* arguments, size_t count, PyObject* keywords) const;
+
+    // Unchecked hash-based .pyc files are taken unless --check-hash-based-pycs=always (PEP 552).
+    bool hash_pycs_are_checked() const;
+
+  private:
+    static constexpr size_t kMethods = 6;
+    static constexpr size_t kFunctions = 7;
+
+    PyTypeObject* type_ = nullptr;
+    PyObject* module_dict_ = nullptr;
+    PyObject* original_ = nullptr;
+    PyObject* installed_ = nullptr;
+    PyObject* method_names_[kMethods] = {};
+    PyObject* methods_[kMethods] = {};
+    PyObject* function_names_[kFunctions] = {};
+    PyObject* functions_[kFunctions] = {};
+    PyObject* get_code_name_ = nullptr;
+    PyObject* name_name_ = nullptr;
+    PyObject* path_name_ = nullptr;
+    PyObject* flags_ = nullptr;
+    PyObject* cache_tag_ = nullptr;
+    PyObject* cache_tag_name_ = nullptr;
+};
+
+}  // namespace pycds::loader
