@@ -1,0 +1,55 @@
+// A running builder: its report, its stderr, its deadline and its end.
+#pragma once
+
+#include <chrono>
+#include <memory>
+#include <string>
+
+#include "daemon/build/report_reader.h"
+#include "daemon/build/spawn.h"
+#include "daemon/build/tail_buffer.h"
+#include "daemon/core/builder_launcher.h"
+#include "daemon/core/event_loop.h"
+
+namespace pycds::build {
+
+class BuilderProcess final : public core::RunningBuilder {
+  public:
+    struct Setup {
+        SpawnedProcess process;
+        UniqueFd output;     // memfd that the builder fills
+        UniqueFd report;     // read end, non-blocking
+        UniqueFd error_out;  // read end of its stderr, non-blocking
+        std::string python;
+        std::chrono::seconds deadline{0};
+    };
+
+    BuilderProcess(core::EventLoop& loop, Setup setup, core::BuilderCallbacks callbacks);
+    BuilderProcess(const BuilderProcess&) = delete;
+    BuilderProcess& operator=(const BuilderProcess&) = delete;
+    // Kills and waits for what still runs. A process that got SIGKILL ends in milliseconds; one
+    // that the kernel cannot end is left as a zombie rather than waited for.
+    ~BuilderProcess() override;
+
+  private:
+    void on_report();
+    void on_error_out();
+    void on_deadline();
+    void on_exit();
+    void kill_group() const;
+    Status outcome(int wait_status) const;
+
+    Setup setup_;
+    core::BuilderCallbacks callbacks_;
+    ReportReader report_reader_;
+    TailBuffer error_tail_;
+    bool deadline_passed_ = false;
+    bool waited_for_ = false;
+    // After what they refer to: destroyed first.
+    std::unique_ptr<core::Watch> report_watch_;
+    std::unique_ptr<core::Watch> error_watch_;
+    std::unique_ptr<core::Watch> exit_watch_;
+    std::unique_ptr<core::Watch> deadline_watch_;
+};
+
+}  // namespace pycds::build

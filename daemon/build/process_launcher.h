@@ -1,0 +1,33 @@
+// Starts builders as client/builder/PROTOCOL.md says.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <string>
+
+#include "daemon/core/builder_launcher.h"
+#include "daemon/core/event_loop.h"
+
+namespace pycds::build {
+
+struct LauncherOptions {
+    std::string clients;                      // directory that holds pycds_build.py
+    std::chrono::seconds deadline{300};       // of wall clock and of CPU time
+    uint64_t max_memory = uint64_t{4} << 30;  // bytes of address space
+    uint64_t max_output = uint64_t{2} << 30;  // bytes of an image
+};
+
+class ProcessLauncher final : public core::BuilderLauncher {
+  public:
+    ProcessLauncher(core::EventLoop& loop, LauncherOptions options)
+        : loop_(loop), options_(std::move(options)) {}
+
+    Result<std::unique_ptr<core::RunningBuilder>> launch(const core::BuilderJob& job,
+                                                         core::BuilderCallbacks callbacks) override;
+
+  private:
+    core::EventLoop& loop_;
+    const LauncherOptions options_;
+};
+
+}  // namespace pycds::build

@@ -1,0 +1,145 @@
+#include "daemon/build/spawn.h"
+
+#include <fcntl.h>
+#include <signal.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <array>
+#include <cerrno>
+#include <cstring>
+
+namespace pycds::build {
+namespace {
+
+// Everything that the child needs, made before fork(2): the daemon has a second thread, so the
+// child may call nothing but async-signal-safe functions (signal-safety(7)); no allocation.
+struct ChildPlan {
+    std::vector<char*> arguments;
+    std::vector<char*> environment;
+    std::array<int, 8> passed{};
+    size_t passed_count = 0;
+    int null_fd = -1;
+    int stderr_fd = -1;
+    rlimit address_space{};
+    rlimit file_size{};
+    rlimit cpu{};
+    pid_t parent = 0;
+};
+
+std::vector<char*> pointers(const std::vector<std::string>& strings) {
+    std::vector<char*> out;
+    for (const std::string& text : strings) out.push_back(const_cast<char*>(text.c_str()));
+    out.push_back(nullptr);
+    return out;
+}
+
+// A copy with a number above all that the child's own descriptors will have, so that moving one
+// to its place never overwrites another.
+Result<UniqueFd> duplicate_high(int fd) {
+    UniqueFd copy(fcntl(fd, F_DUPFD_CLOEXEC, 32));
+    if (!copy) return errno_error("cannot duplicate a descriptor");
+    return copy;
+}
+
+rlimit same_limits(uint64_t value) {
+    return rlimit{value, value};
+}
+
+[[noreturn]] void give_up(const char* what) {
+    const char* error = std::strerror(errno);
+    const auto put = [](const char* text) {
+        [[maybe_unused]] const ssize_t n = write(STDERR_FILENO, text, std::strlen(text));
+    };
+    put(what);
+    put(": ");
+    put(error);
+    put("\n");
+    _exit(127);
+}
+
+[[noreturn]] void run_child(const ChildPlan& plan) {
+    setsid();
+    // Whoever kills the daemon does not leave builders behind. If it is dead already, the signal
+    // was missed (prctl(2)).
+    prctl(PR_SET_PDEATHSIG, SIGKILL);
+    if (getppid() != plan.parent) _exit(127);
+
+    dup2(plan.null_fd, STDIN_FILENO);
+    dup2(plan.null_fd, STDOUT_FILENO);
+    dup2(plan.stderr_fd, STDERR_FILENO);
+    for (size_t i = 0; i < plan.passed_count; ++i) {
+        if (dup2(plan.passed[i], kFirstPassedFd + static_cast<int>(i)) < 0) {
+            give_up("cannot pass a descriptor to the builder");
+        }
+    }
+    // All of the daemon's descriptors are close-on-exec; this is for what a library forgot.
+    // Kernels before 5.9 do not have it.
+    syscall(SYS_close_range, kFirstPassedFd + static_cast<unsigned>(plan.passed_count), ~0U, 0U);
+
+    sigset_t none;
+    sigemptyset(&none);
+    sigprocmask(SIG_SETMASK, &none, nullptr);
+    signal(SIGPIPE, SIG_DFL);
+    if (setrlimit(RLIMIT_AS, &plan.address_space) != 0 ||
+        setrlimit(RLIMIT_FSIZE, &plan.file_size) != 0 || setrlimit(RLIMIT_CPU, &plan.cpu) != 0) {
+        give_up("cannot limit the builder");
+    }
+    const rlimit no_core{0, 0};
+    setrlimit(RLIMIT_CORE, &no_core);
+    if (chdir("/") != 0) give_up("cannot change to /");
+    execve(plan.arguments[0], plan.arguments.data(), plan.environment.data());
+    give_up("cannot execute the interpreter");
+}
+
+}  // namespace
+
+Result<SpawnedProcess> spawn(const SpawnRequest& request) {
+    if (request.passed_fds.size() > ChildPlan{}.passed.size()) {
+        return Error{ErrorCode::kInvalidArgument, "too many descriptors for a builder"};
+    }
+    UniqueFd null(open("/dev/null", O_RDWR | O_CLOEXEC));
+    if (!null) return errno_error("cannot open /dev/null");
+    std::vector<UniqueFd> copies;
+    ChildPlan plan;
+    for (const int fd : request.passed_fds) {
+        Result<UniqueFd> copy = duplicate_high(fd);
+        if (!copy) return copy.error();
+        plan.passed[plan.passed_count++] = copy->get();
+        copies.push_back(std::move(*copy));
+    }
+    for (int* target : {&plan.null_fd, &plan.stderr_fd}) {
+        Result<UniqueFd> copy =
+            duplicate_high(target == &plan.null_fd ? null.get() : request.stderr_fd);
+        if (!copy) return copy.error();
+        *target = copy->get();
+        copies.push_back(std::move(*copy));
+    }
+    plan.arguments = pointers(request.arguments);
+    plan.environment = pointers(request.environment);
+    plan.address_space = same_limits(request.max_address_space);
+    plan.file_size = same_limits(request.max_file_size);
+    // The soft limit's SIGXCPU tells the reason; the hard one kills who ignores it.
+    const auto cpu = static_cast<rlim_t>(request.max_cpu.count());
+    plan.cpu = rlimit{cpu, cpu + 1};
+    plan.parent = getpid();
+
+    SpawnedProcess process;
+    process.pid = fork();
+    if (process.pid < 0) return errno_error("cannot start a process");
+    if (process.pid == 0) run_child(plan);
+    // No race: the child is ours and nobody has waited for it.
+    process.pid_fd.reset(static_cast<int>(syscall(SYS_pidfd_open, process.pid, 0)));
+    if (!process.pid_fd) {
+        const Error error = errno_error("cannot watch the builder (pidfd_open)");
+        kill(process.pid, SIGKILL);
+        waitpid(process.pid, nullptr, 0);
+        return error;
+    }
+    return process;
+}
+
+}  // namespace pycds::build

@@ -1,0 +1,39 @@
+// Starts a program in a session of its own, with nothing of ours but the descriptors it is given.
+#pragma once
+
+#include <sys/types.h>
+
+#include <chrono>
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "src/common/base/result.h"
+#include "src/common/os/unique_fd.h"
+
+namespace pycds::build {
+
+// The descriptors of the child start here; the first three are /dev/null, /dev/null and `error`.
+inline constexpr int kFirstPassedFd = 3;
+
+struct SpawnRequest {
+    std::vector<std::string> arguments;    // the first is the program, an absolute path
+    std::vector<std::string> environment;  // NAME=value
+    int stderr_fd = -1;
+    // Become kFirstPassedFd, kFirstPassedFd + 1, ... in the child. At most 8.
+    std::vector<int> passed_fds;
+    uint64_t max_address_space = 0;  // bytes, RLIMIT_AS
+    uint64_t max_file_size = 0;      // bytes, RLIMIT_FSIZE
+    std::chrono::seconds max_cpu{0};
+};
+
+struct SpawnedProcess {
+    pid_t pid = -1;   // also the number of its process group and session
+    UniqueFd pid_fd;  // readable once it has ended; the child stays a zombie until waited for
+};
+
+// What execve(2) says shows as exit status 127 and a line on stderr. The child dies with the
+// thread that calls this (prctl(2), PR_SET_PDEATHSIG).
+Result<SpawnedProcess> spawn(const SpawnRequest& request);
+
+}  // namespace pycds::build

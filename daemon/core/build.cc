@@ -1,0 +1,189 @@
+#include "daemon/core/build.h"
+
+#include <algorithm>
+#include <optional>
+#include <string>
+#include <utility>
+
+#include "src/common/base/log.h"
+#include "src/common/base/text.h"
+
+namespace pycds::core {
+namespace {
+
+// A progress bar needs no more, and a builder that reports every module must not fill the socket.
+constexpr uint64_t kProgressIntervalMs = 100;
+
+std::string one_decimal(uint64_t tenths) {
+    return std::to_string(tenths / 10) + "." + std::to_string(tenths % 10);
+}
+
+void add_counts(const std::vector<wire::LeftOutCount>& from, std::vector<wire::LeftOutCount>* to) {
+    for (const wire::LeftOutCount& count : from) {
+        const auto same = std::find_if(to->begin(), to->end(), [&](const auto& entry) {
+            return entry.reason == count.reason;
+        });
+        if (same == to->end()) {
+            to->push_back(count);
+        } else {
+            same->count += count.count;
+        }
+    }
+}
+
+Result<std::vector<PlanPart>> prepare_plan(int plan, const AccessPolicy& policy,
+                                           const PeerIdentity& peer, uid_t daemon_uid) {
+    const Result<std::vector<std::string>> paths = read_plan(plan);
+    if (!paths) return paths.error();
+    std::vector<PlanPart> parts =
+        split_plan(*paths, policy.place_sources(peer, *paths), daemon_uid);
+    if (parts.empty()) {
+        return Error{ErrorCode::kInvalidArgument,
+                     "nothing to build: none of the " + std::to_string(paths->size()) +
+                         " source files is root's and safe from everybody else, with every "
+                         "directory above it, and readable by all: for one, " +
+                         printable(paths->front())};
+    }
+    return parts;
+}
+
+}  // namespace
+
+Build::Build(const BuildServices& services, uint64_t number, PeerIdentity peer,
+             wire::BuildRequest request, UniqueFd plan, std::weak_ptr<ReplySink> sink)
+    : services_(services),
+      number_(number),
+      peer_(peer),
+      request_(std::move(request)),
+      plan_(std::move(plan)),
+      sink_(std::move(sink)) {}
+
+bool Build::belongs_to(const ReplySink& sink) const {
+    return sink_.lock().get() == &sink;
+}
+
+void Build::start(Ended ended) {
+    ended_ = std::move(ended);
+    started_ms_ = services_.clock.monotonic_ms();
+    auto parts = std::make_shared<std::optional<Result<std::vector<PlanPart>>>>();
+    auto plan = std::make_shared<UniqueFd>(std::move(plan_));
+    services_.worker.post(
+        [parts, plan, &policy = services_.policy, peer = peer_, uid = services_.daemon_uid] {
+            parts->emplace(prepare_plan(plan->get(), policy, peer, uid));
+        },
+        [self = shared_from_this(), parts] { self->on_plan(std::move(**parts)); });
+}
+
+void Build::on_plan(Result<std::vector<PlanPart>> parts) {
+    if (over_) return;
+    if (!parts) return fail(parts.error());
+    parts_ = std::move(*parts);
+    for (const PlanPart& part : parts_) total_ += part.count;
+    log_info("build " + std::to_string(number_) + " started: " + std::to_string(total_) +
+             " modules for " + printable(request_.python) + " -O" +
+             std::to_string(request_.optimize) + ", asked by uid " + std::to_string(peer_.uid));
+    launch_next();
+}
+
+void Build::launch_next() {
+    if (next_part_ == parts_.size()) return publish();
+    PlanPart& part = parts_[next_part_];
+    generation_ = services_.store.next_generation();
+    BuilderJob job{request_.python, request_.optimize,      part.slot, generation_, part.domain,
+                   part.domain_uid, std::move(part.entries)};
+    // The builder is destroyed with us and calls nobody after that: plain `this` is good.
+    Result<std::unique_ptr<RunningBuilder>> running = services_.launcher.launch(
+        job, BuilderCallbacks{[this](uint32_t done, uint32_t) { on_progress(done); },
+                              [this](Result<UniqueFd> output) { on_output(std::move(output)); }});
+    if (!running) return fail(running.error());
+    running_ = std::move(*running);
+}
+
+void Build::on_progress(uint32_t done) {
+    const std::shared_ptr<ReplySink> sink = sink_.lock();
+    const uint64_t now = services_.clock.monotonic_ms();
+    if (!sink || (last_progress_ms_ != 0 && now - last_progress_ms_ < kProgressIntervalMs)) return;
+    last_progress_ms_ = now;
+    // What the builder says is a number from outside: it must not move the bar past its end.
+    const uint32_t in_part = std::min(done, parts_[next_part_].count);
+    sink->progress(wire::BuildProgress{done_before_ + in_part, total_});
+}
+
+void Build::on_output(Result<UniqueFd> output) {
+    const std::shared_ptr<Build> self = shared_from_this();
+    running_.reset();
+    if (!output) return fail(output.error());
+    const PlanPart& part = parts_[next_part_];
+    const ExpectedImage expected{part.slot,   generation_,     request_.optimize,
+                                 part.domain, part.domain_uid, services_.store.limits().max_bytes};
+    auto imported = std::make_shared<std::optional<Result<ImportedImage>>>();
+    auto fd = std::make_shared<UniqueFd>(std::move(*output));
+    services_.worker.post(
+        [imported, fd, expected] {
+            imported->emplace(import_image(fd->get(), expected));
+            fd->reset();
+        },
+        [self, imported] { self->on_imported(std::move(**imported)); });
+}
+
+void Build::on_imported(Result<ImportedImage> imported) {
+    if (over_) return;
+    if (!imported) return fail(imported.error());
+    images_.push_back(std::move(imported->image));
+    add_counts(imported->left_out, &left_out_);
+    done_before_ += parts_[next_part_].count;
+    ++next_part_;
+    launch_next();
+}
+
+void Build::publish() {
+    const Result<std::vector<wire::ImageInfo>> published =
+        services_.store.publish(std::move(images_), services_.clock.unix_ms());
+    if (!published) return fail(published.error());
+    const uint64_t took_ms = services_.clock.monotonic_ms() - started_ms_;
+
+    uint64_t modules = 0;
+    uint64_t left_out = 0;
+    uint64_t bytes = 0;
+    std::string ids;
+    for (const wire::ImageInfo& info : *published) {
+        modules += info.roots;
+        left_out += info.left_out;
+        bytes += info.size;
+        ids += (ids.empty() ? "" : " and ") + info.id;
+    }
+    log_info("build " + std::to_string(number_) + " finished: " + ids + ", " +
+             std::to_string(modules) + " modules, " + std::to_string(left_out) + " left out, " +
+             human_size(bytes) + ", " + one_decimal(took_ms / 100) + " s");
+
+    wire::BuildReply reply{*published, std::move(left_out_), static_cast<uint32_t>(took_ms)};
+    const std::shared_ptr<Build> self = shared_from_this();
+    const std::shared_ptr<ReplySink> sink = sink_.lock();
+    end(End::kDone);
+    if (sink) sink->finish(Reply{wire::Reply{std::move(reply)}, {}});
+}
+
+void Build::fail(const Error& error) {
+    const Error clean{error.code, printable(error.message)};
+    log_warning("build " + std::to_string(number_) + " failed: " + clean.message);
+    const std::shared_ptr<Build> self = shared_from_this();
+    const std::shared_ptr<ReplySink> sink = sink_.lock();
+    end(End::kFailed);
+    if (sink) sink->finish(Reply{wire::Reply{clean}, {}});
+}
+
+void Build::cancel() {
+    if (over_) return;
+    log_info("build " + std::to_string(number_) + " cancelled: who asked for it has gone");
+    const std::shared_ptr<Build> self = shared_from_this();
+    end(End::kCancelled);
+}
+
+void Build::end(End how) {
+    over_ = true;
+    running_.reset();
+    images_.clear();
+    if (ended_) std::exchange(ended_, nullptr)(how);
+}
+
+}  // namespace pycds::core

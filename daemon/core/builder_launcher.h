@@ -1,0 +1,51 @@
+// Runs the builder, a foreign process, for one image. Implemented by daemon/build; by a fake in
+// tests.
+#pragma once
+
+#include <sys/types.h>
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+
+#include "src/common/base/result.h"
+#include "src/common/os/unique_fd.h"
+#include "src/common/wire/messages.h"
+
+namespace pycds::core {
+
+// What client/builder/PROTOCOL.md puts on the command line.
+struct BuilderJob {
+    std::string python;     // absolute path
+    uint32_t optimize = 0;  // 0, 1 or 2
+    uint32_t slot = 0;
+    uint64_t generation = 0;
+    wire::Domain domain = wire::Domain::kSystem;
+    uid_t domain_uid = 0;
+    std::string plan;  // entries as the builder reads them
+};
+
+struct BuilderCallbacks {
+    std::function<void(uint32_t done, uint32_t total)> on_progress;
+    // At most once, and last: the unsealed memfd with whatever the builder left in it, or why there
+    // is none. The RunningBuilder may be destroyed inside.
+    std::function<void(Result<UniqueFd> output)> on_exit;
+};
+
+// A builder that was started. Destroying it kills the builder and all that it started; no callback
+// comes after that.
+class RunningBuilder {
+  public:
+    virtual ~RunningBuilder() = default;
+};
+
+class BuilderLauncher {
+  public:
+    virtual ~BuilderLauncher() = default;
+    // No callback is called from inside launch().
+    virtual Result<std::unique_ptr<RunningBuilder>> launch(const BuilderJob& job,
+                                                           BuilderCallbacks callbacks) = 0;
+};
+
+}  // namespace pycds::core

@@ -1,0 +1,150 @@
+#include "daemon/core/image_import.h"
+
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+#include <map>
+#include <memory>
+#include <new>
+#include <span>
+#include <string>
+#include <utility>
+
+#include "src/common/base/text.h"
+#include "src/common/image/format.h"
+#include "src/common/image/validator.h"
+#include "src/common/os/sealed_memfd.h"
+
+namespace pycds::core {
+namespace {
+
+struct FreeBytes {
+    void operator()(std::byte* bytes) const { ::operator delete(bytes, kAlignment); }
+    static constexpr std::align_val_t kAlignment{64};
+};
+
+struct Copy {
+    std::unique_ptr<std::byte, FreeBytes> bytes;
+    size_t size = 0;
+    std::span<const std::byte> span() const { return {bytes.get(), size}; }
+};
+
+Error too_large(uint64_t size, uint64_t limit) {
+    return Error{ErrorCode::kUnavailable, "the image has " + human_size(size) + ", the budget is " +
+                                              human_size(limit) +
+                                              "; build fewer modules or raise image-budget"};
+}
+
+// pread, not mmap: something that the builder left behind may still shrink or write the file.
+Result<Copy> copy_output(int fd, uint64_t max_size) {
+    const int64_t size = regular_file_size(fd);
+    if (size <= 0) return Error{ErrorCode::kBuildFailed, "the builder wrote no image"};
+    const uint64_t limit = std::min(max_size, image::kMaxImageSize);
+    if (static_cast<uint64_t>(size) > limit) return too_large(static_cast<uint64_t>(size), limit);
+    Copy copy;
+    copy.size = static_cast<size_t>(size);
+    copy.bytes.reset(
+        static_cast<std::byte*>(::operator new(copy.size, FreeBytes::kAlignment, std::nothrow)));
+    if (!copy.bytes) {
+        return Error{ErrorCode::kUnavailable, "no memory for an image of " + human_size(copy.size)};
+    }
+    size_t done = 0;
+    while (done < copy.size) {
+        const ssize_t n =
+            pread(fd, copy.bytes.get() + done, copy.size - done, static_cast<off_t>(done));
+        if (n < 0 && errno == EINTR) continue;
+        if (n < 0) return errno_error("cannot read the image of the builder");
+        if (n == 0) return Error{ErrorCode::kBuildFailed, "the image shrank while it was read"};
+        done += static_cast<size_t>(n);
+    }
+    return copy;
+}
+
+Status compare(const image::Header& header, const ExpectedImage& expected) {
+    const char* differs = nullptr;
+    const bool user = expected.domain == wire::Domain::kUser;
+    if (header.requested_base != image::requested_base_of_slot(expected.slot)) {
+        differs = "requested base";
+    } else if (header.generation != expected.generation) {
+        differs = "generation";
+    } else if (header.domain != (user ? image::DomainKind::kUser : image::DomainKind::kSystem)) {
+        differs = "domain";
+    } else if (header.domain_uid != (user ? expected.domain_uid : 0)) {
+        differs = "uid of the domain";
+    } else if (header.interpreter.optimize != expected.optimize) {
+        differs = "optimisation level";
+    }
+    if (differs == nullptr) return Ok{};
+    return Error{
+        ErrorCode::kBuildFailed,
+        std::string("the builder made another image than asked for: its ") + differs + " differs"};
+}
+
+std::vector<wire::LeftOutCount> count_left_out(std::span<const std::byte> bytes,
+                                               const image::Header& header) {
+    const image::RegionEntry* region = image::find_region(header, image::RegionKind::kLeftOut);
+    std::map<image::LeftOutReason, uint32_t> counts;
+    for (uint64_t i = 0; region != nullptr && i < region->count; ++i) {
+        image::LeftOutRecord record;
+        std::memcpy(&record, bytes.data() + region->offset + i * sizeof record, sizeof record);
+        ++counts[record.reason];
+    }
+    std::vector<wire::LeftOutCount> out;
+    for (const auto& [reason, count] : counts) {
+        out.push_back(wire::LeftOutCount{image::left_out_reason_name(reason), count});
+    }
+    std::stable_sort(out.begin(), out.end(),
+                     [](const auto& a, const auto& b) { return a.count > b.count; });
+    return out;
+}
+
+uint32_t table_count(const image::Header& header, image::RegionKind kind) {
+    const image::RegionEntry* region = image::find_region(header, kind);
+    return region == nullptr ? 0 : static_cast<uint32_t>(region->count);
+}
+
+wire::ImageInfo describe(const image::Header& header, const ExpectedImage& expected) {
+    wire::ImageInfo info;
+    info.id = ImageStore::id_of_generation(expected.generation);
+    std::memcpy(info.identity.data(), header.prefix.identity, info.identity.size());
+    info.python = header.python;
+    info.generation = expected.generation;
+    info.domain = expected.domain;
+    info.domain_uid = expected.domain == wire::Domain::kUser ? expected.domain_uid : 0;
+    info.size = header.prefix.image_size;
+    info.requested_base = header.requested_base;
+    info.roots = table_count(header, image::RegionKind::kRoots);
+    info.left_out = table_count(header, image::RegionKind::kLeftOut);
+    return info;
+}
+
+}  // namespace
+
+Result<ImportedImage> import_image(int output_fd, const ExpectedImage& expected) {
+    Result<Copy> copy = copy_output(output_fd, expected.max_size);
+    if (!copy) return copy.error();
+    const std::span<const std::byte> bytes = copy->span();
+    const image::Verdict verdict = image::validate_image(bytes.data(), bytes.size());
+    if (!verdict.ok()) {
+        return Error{ErrorCode::kBuildFailed,
+                     std::string("the builder made an image that is not valid: ") +
+                         image::defect_text(verdict.defect) + " at offset " +
+                         std::to_string(verdict.offset)};
+    }
+    image::Header header;
+    std::memcpy(&header, bytes.data(), sizeof header);
+    const Status same = compare(header, expected);
+    if (!same) return same.error();
+
+    ImportedImage imported;
+    imported.image.info = describe(header, expected);
+    imported.left_out = count_left_out(bytes, header);
+    Result<UniqueFd> sealed = make_sealed_copy("pycds-" + imported.image.info.id, bytes);
+    if (!sealed) return sealed.error();
+    imported.image.fd = std::move(*sealed);
+    return imported;
+}
+
+}  // namespace pycds::core

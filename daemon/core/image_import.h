@@ -1,0 +1,36 @@
+// The way of a builder's output into the daemon: copied, validated, compared with what was asked
+// for, sealed. Nothing of the builder's own memory is ever handed to anybody.
+#pragma once
+
+#include <sys/types.h>
+
+#include <cstdint>
+#include <vector>
+
+#include "daemon/core/image_store.h"
+#include "src/common/base/result.h"
+#include "src/common/wire/messages.h"
+
+namespace pycds::core {
+
+// What the header of the image must say.
+struct ExpectedImage {
+    uint32_t slot = 0;
+    uint64_t generation = 0;
+    uint32_t optimize = 0;
+    wire::Domain domain = wire::Domain::kSystem;
+    uid_t domain_uid = 0;
+    uint64_t max_size = 0;  // bytes
+};
+
+struct ImportedImage {
+    NewImage image;
+    // Most frequent first.
+    std::vector<wire::LeftOutCount> left_out;
+};
+
+// kBuildFailed if the bytes are not a valid image or not the one that was asked for, kUnavailable
+// if it is too large. Takes as long as reading and hashing all of it: for the worker's thread.
+Result<ImportedImage> import_image(int output_fd, const ExpectedImage& expected);
+
+}  // namespace pycds::core

@@ -1,0 +1,84 @@
+// The images that this daemon hands out. Pure bookkeeping: no system call but the closing of
+// descriptors.
+#pragma once
+
+#include <sys/types.h>
+
+#include <compare>
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "src/common/base/result.h"
+#include "src/common/os/unique_fd.h"
+#include "src/common/wire/messages.h"
+
+namespace pycds::core {
+
+// Of each key there is at most one image; publishing another replaces it.
+struct ImageKey {
+    wire::Identity identity{};
+    wire::Domain domain = wire::Domain::kUnspecified;
+    uid_t domain_uid = 0;  // 0 for the system domain
+
+    auto operator<=>(const ImageKey&) const = default;
+};
+
+// A validated and sealed image on its way into the store.
+struct NewImage {
+    wire::ImageInfo info;  // all but published_unix_ms and attaches
+    UniqueFd fd;
+};
+
+struct StoredImage {
+    wire::ImageInfo info;
+    std::shared_ptr<const UniqueFd> fd;
+};
+
+struct ImageLimits {
+    uint64_t max_bytes = uint64_t{2} << 30;
+    // Few enough that a list of all of them fits one message (wire/framing.h).
+    size_t max_images = 128;
+};
+
+class ImageStore {
+  public:
+    explicit ImageStore(ImageLimits limits) : limits_(limits) {}
+    ImageStore(const ImageStore&) = delete;
+    ImageStore& operator=(const ImageStore&) = delete;
+
+    // A number that no other image of this daemon has; it also names the image.
+    uint64_t next_generation() { return ++last_generation_; }
+    static std::string id_of_generation(uint64_t generation);
+
+    // All of them or, if a limit says no (kUnavailable), none. Each takes the place of the image
+    // with its key. Returns what is now stored.
+    Result<std::vector<wire::ImageInfo>> publish(std::vector<NewImage> images, uint64_t unix_ms);
+
+    // Null if there is none. The pointer is good until the next call that is not const.
+    StoredImage* find(const ImageKey& key);
+    const StoredImage* find(std::string_view id) const;
+
+    // Drops the images for which `which` says so; returns how many.
+    size_t drop_if(const std::function<bool(const StoredImage&)>& which);
+
+    // Oldest first.
+    std::vector<const StoredImage*> all() const;
+
+    size_t size() const { return images_.size(); }
+    uint64_t bytes() const { return bytes_; }  // sum of the sizes
+    const ImageLimits& limits() const { return limits_; }
+
+  private:
+    const ImageLimits limits_;
+    std::map<ImageKey, StoredImage> images_;
+    uint64_t bytes_ = 0;
+    uint64_t last_generation_ = 0;
+};
+
+}  // namespace pycds::core

@@ -1,0 +1,105 @@
+#include "daemon/core/plan.h"
+
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <string_view>
+#include <utility>
+
+#include "src/common/os/sealed_memfd.h"
+
+namespace pycds::core {
+namespace {
+
+constexpr uint32_t kSystemSlot = 0;
+constexpr uint32_t kUserSlot = 1;
+
+Error invalid(std::string message) {
+    return Error{ErrorCode::kInvalidArgument, std::move(message)};
+}
+
+void append(PlanPart* part, char mark, const std::string& path) {
+    part->entries.push_back(mark);
+    part->entries.append(path);
+    part->entries.push_back('\0');
+    ++part->count;
+}
+
+// Reads at most `capacity` bytes from the start of the file.
+Result<std::string> read_whole(int fd, size_t capacity) {
+    std::string bytes(capacity, '\0');
+    size_t done = 0;
+    while (done < bytes.size()) {
+        const ssize_t n =
+            pread(fd, bytes.data() + done, bytes.size() - done, static_cast<off_t>(done));
+        if (n < 0 && errno == EINTR) continue;
+        if (n < 0) return errno_error("cannot read the plan");
+        if (n == 0) break;
+        done += static_cast<size_t>(n);
+    }
+    bytes.resize(done);
+    return bytes;
+}
+
+}  // namespace
+
+Status check_plan_fd(int fd) {
+    const int64_t size = regular_file_size(fd);
+    if (size < 0) return invalid("the plan is not a regular file or memfd");
+    if (size == 0) return invalid("the plan names no source file");
+    if (static_cast<uint64_t>(size) > kMaxPlanBytes) {
+        return invalid("the plan has " + std::to_string(size) + " bytes, the limit is " +
+                       std::to_string(kMaxPlanBytes));
+    }
+    return Ok{};
+}
+
+Result<std::vector<std::string>> read_plan(int fd) {
+    const Status status = check_plan_fd(fd);
+    if (!status) return status.error();
+    const Result<std::string> bytes = read_whole(fd, static_cast<size_t>(regular_file_size(fd)));
+    if (!bytes) return bytes.error();
+    if (bytes->empty()) return invalid("the plan names no source file");
+    if (bytes->back() != '\0') return invalid("the last path of the plan does not end with a NUL");
+    const auto count = static_cast<size_t>(std::count(bytes->begin(), bytes->end(), '\0'));
+    if (count > kMaxPlanEntries) {
+        return invalid("the plan names " + std::to_string(count) + " source files, the limit is " +
+                       std::to_string(kMaxPlanEntries));
+    }
+    std::vector<std::string> paths;
+    paths.reserve(count);
+    std::string_view rest = *bytes;
+    while (!rest.empty()) {
+        const size_t end = rest.find('\0');
+        if (end == 0) return invalid("the plan holds an empty path");
+        paths.emplace_back(rest.substr(0, end));
+        rest.remove_prefix(end + 1);
+    }
+    return paths;
+}
+
+std::vector<PlanPart> split_plan(const std::vector<std::string>& paths,
+                                 const std::vector<wire::Domain>& domains, uid_t uid) {
+    PlanPart system{kSystemSlot, wire::Domain::kSystem, 0, {}, 0};
+    PlanPart user{kUserSlot, wire::Domain::kUser, uid, {}, 0};
+    const bool has_system =
+        std::find(domains.begin(), domains.end(), wire::Domain::kSystem) != domains.end();
+    const bool has_user =
+        std::find(domains.begin(), domains.end(), wire::Domain::kUser) != domains.end();
+    PlanPart* const refused_go_to = has_system || !has_user ? &system : &user;
+    for (size_t i = 0; i < paths.size(); ++i) {
+        switch (domains[i]) {
+            case wire::Domain::kSystem: append(&system, '+', paths[i]); break;
+            case wire::Domain::kUser: append(&user, '+', paths[i]); break;
+            case wire::Domain::kUnspecified: append(refused_go_to, '-', paths[i]); break;
+        }
+    }
+    std::vector<PlanPart> parts;
+    if (has_system) parts.push_back(std::move(system));
+    if (has_user) parts.push_back(std::move(user));
+    return parts;
+}
+
+}  // namespace pycds::core

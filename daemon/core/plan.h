@@ -1,0 +1,41 @@
+// The list of sources that a peer wants in an image.
+#pragma once
+
+#include <sys/types.h>
+
+#include <cstddef>
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "src/common/base/result.h"
+#include "src/common/wire/messages.h"
+
+namespace pycds::core {
+
+inline constexpr size_t kMaxPlanBytes = size_t{16} << 20;
+inline constexpr size_t kMaxPlanEntries = 200'000;
+
+// Is `fd` something that can be a plan: a regular file or memfd of at most kMaxPlanBytes? Cheap.
+Status check_plan_fd(int fd);
+
+// The paths in a plan descriptor as a peer sends it (proto/pycds.proto, BuildRequest): each ended
+// by a NUL. Read, not mapped: the peer may shrink the file meanwhile.
+Result<std::vector<std::string>> read_plan(int fd);
+
+// The share of a plan that goes into one image.
+struct PlanPart {
+    uint32_t slot = 0;
+    wire::Domain domain = wire::Domain::kSystem;
+    uid_t domain_uid = 0;
+    std::string entries;  // as the builder reads them (client/builder/PROTOCOL.md)
+    uint32_t count = 0;   // entries
+};
+
+// `domains[i]` says where `paths[i]` may go. Sources that may go nowhere are entered in the
+// system's part, or the user's if there is no other, as left out. Parts that would hold nothing
+// but such are not made. `uid` is that of the user domain.
+std::vector<PlanPart> split_plan(const std::vector<std::string>& paths,
+                                 const std::vector<wire::Domain>& domains, uid_t uid);
+
+}  // namespace pycds::core

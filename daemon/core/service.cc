@@ -1,0 +1,176 @@
+#include "daemon/core/service.h"
+
+#include <utility>
+#include <variant>
+
+#include "src/common/base/log.h"
+#include "src/common/base/text.h"
+#include "src/common/image/format.h"
+
+namespace pycds::core {
+namespace {
+
+Reply reply_with(wire::Reply message) {
+    return Reply{std::move(message), {}};
+}
+
+}  // namespace
+
+Service::Service(const ServiceDependencies& dependencies, ServiceOptions options)
+    : options_(std::move(options)),
+      store_(options_.images),
+      build_services_{dependencies.clock,
+                      dependencies.worker,
+                      dependencies.launcher,
+                      dependencies.policy,
+                      store_,
+                      options_.daemon_uid},
+      queue_(options_.builds),
+      started_ms_(dependencies.clock.monotonic_ms()) {}
+
+std::optional<Reply> Service::handle(const PeerIdentity& peer, const wire::Request& request,
+                                     std::vector<UniqueFd> fds,
+                                     const std::shared_ptr<ReplySink>& sink) {
+    // First what every start of an interpreter asks.
+    if (const auto* in = std::get_if<wire::AttachRequest>(&request)) return attach(peer, *in);
+    if (const auto* in = std::get_if<wire::BuildRequest>(&request)) {
+        return build(peer, *in, std::move(fds), sink);
+    }
+    if (std::holds_alternative<wire::ListRequest>(request)) return list(peer);
+    if (std::holds_alternative<wire::StatusRequest>(request)) return status();
+    if (const auto* in = std::get_if<wire::DropRequest>(&request)) return drop(peer, *in);
+    return fetch(peer, std::get<wire::FetchRequest>(request));
+}
+
+Reply Service::attach(const PeerIdentity& peer, const wire::AttachRequest& request) {
+    wire::AttachReply attached;
+    Reply reply;
+    if (request.format_version == image::kFormatVersion) {
+        // The keys are the policy: what everybody may map, and what this uid may map. There is no
+        // way to name another uid's image here.
+        const ImageKey keys[] = {{request.identity, wire::Domain::kSystem, 0},
+                                 {request.identity, wire::Domain::kUser, peer.uid}};
+        for (const ImageKey& key : keys) {
+            StoredImage* image = store_.find(key);
+            if (image == nullptr) continue;
+            ++image->info.attaches;
+            attached.images.push_back(image->info);
+            reply.fds.push_back(image->fd);
+        }
+    }
+    ++attaches_;
+    if (attached.images.empty()) ++attach_misses_;
+    reply.message = std::move(attached);
+    return reply;
+}
+
+std::optional<Reply> Service::build(const PeerIdentity& peer, const wire::BuildRequest& request,
+                                    std::vector<UniqueFd> fds,
+                                    const std::shared_ptr<ReplySink>& sink) {
+    const Status allowed = build_services_.policy.may_build(peer);
+    if (!allowed) return reply_with(allowed.error());
+    if (fds.size() != 1) {
+        return reply_with(Error{ErrorCode::kInvalidArgument,
+                                "a build request carries one descriptor, its plan; this one has " +
+                                    std::to_string(fds.size())});
+    }
+    if (request.optimize > 2) {
+        return reply_with(Error{ErrorCode::kInvalidArgument,
+                                "no such optimisation level: " + std::to_string(request.optimize)});
+    }
+    const Status plan = check_plan_fd(fds[0].get());
+    if (!plan) return reply_with(plan.error());
+    const Status accepted = queue_.submit(std::make_shared<Build>(
+        build_services_, ++builds_asked_, peer, request, std::move(fds[0]), sink));
+    if (!accepted) return reply_with(accepted.error());
+    return std::nullopt;
+}
+
+Reply Service::list(const PeerIdentity& peer) const {
+    wire::ListReply out;
+    for (const StoredImage* image : store_.all()) {
+        if (may_see(peer, *image)) out.images.push_back(image->info);
+    }
+    return reply_with(std::move(out));
+}
+
+Reply Service::status() const {
+    wire::StatusReply out;
+    out.version = options_.version;
+    out.pid = static_cast<uint32_t>(options_.pid);
+    out.uptime_ms = build_services_.clock.monotonic_ms() - started_ms_;
+    out.attaches = attaches_;
+    out.attach_misses = attach_misses_;
+    out.images = static_cast<uint32_t>(store_.size());
+    out.image_bytes = store_.bytes();
+    out.connections = static_cast<uint32_t>(connections_);
+    out.builds_running = static_cast<uint32_t>(queue_.running());
+    out.builds_done = queue_.done();
+    out.builds_failed = queue_.failed();
+    return reply_with(std::move(out));
+}
+
+Reply Service::drop(const PeerIdentity& peer, const wire::DropRequest& request) {
+    const auto may_drop = [&](const StoredImage& image) {
+        return build_services_.policy.may_drop(peer, image.info.domain, image.info.domain_uid);
+    };
+    size_t dropped = 0;
+    if (request.id == "all") {
+        dropped = store_.drop_if(may_drop);
+    } else {
+        const Result<const StoredImage*> image = find_for(peer, request.id);
+        if (!image) return reply_with(image.error());
+        if (!may_drop(**image)) {
+            return reply_with(Error{ErrorCode::kPermissionDenied,
+                                    "only root, uid " + std::to_string(options_.daemon_uid) +
+                                        " and its owner may drop " + (*image)->info.id});
+        }
+        dropped =
+            store_.drop_if([&](const StoredImage& candidate) { return &candidate == *image; });
+    }
+    if (dropped != 0) {
+        log_info("uid " + std::to_string(peer.uid) + " dropped " +
+                 printable(request.id.substr(0, 64)) + ", images: " + std::to_string(dropped));
+    }
+    return reply_with(wire::DropReply{static_cast<uint32_t>(dropped)});
+}
+
+Reply Service::fetch(const PeerIdentity& peer, const wire::FetchRequest& request) const {
+    const Result<const StoredImage*> found = find_for(peer, request.id);
+    if (!found) return reply_with(found.error());
+    const StoredImage& image = **found;
+    if (!build_services_.policy.may_fetch(peer, image.info.domain, image.info.domain_uid)) {
+        return reply_with(
+            Error{ErrorCode::kPermissionDenied, image.info.id + " belongs to uid " +
+                                                    std::to_string(image.info.domain_uid) +
+                                                    "; only that uid and root may have it"});
+    }
+    Reply reply = reply_with(wire::FetchReply{image.info});
+    reply.fds.push_back(image.fd);
+    return reply;
+}
+
+void Service::peer_gone(const ReplySink& sink) {
+    queue_.cancel_for(sink);
+}
+
+void Service::cancel_builds() {
+    queue_.cancel_all();
+}
+
+bool Service::may_see(const PeerIdentity& peer, const StoredImage& image) const {
+    return build_services_.policy.may_see(peer, image.info.domain, image.info.domain_uid);
+}
+
+Result<const StoredImage*> Service::find_for(const PeerIdentity& peer,
+                                             const std::string& id) const {
+    const StoredImage* image = store_.find(std::string_view(id));
+    // The same answer for both, so that nobody can ask which images others have.
+    if (image == nullptr || !may_see(peer, *image)) {
+        return Error{ErrorCode::kNotFound, "no image named " + printable(id.substr(0, 64)) +
+                                               "; pycdsctl list shows them"};
+    }
+    return image;
+}
+
+}  // namespace pycds::core

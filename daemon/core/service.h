@@ -1,0 +1,81 @@
+// What the daemon does for a request, without sockets, clock or processes: those are injected, so
+// that tests and fuzzers call handle() as plainly as the server does.
+//
+// One thread. Every request that may take long, which is build alone, is answered later through
+// the ReplySink.
+#pragma once
+
+#include <sys/types.h>
+
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "daemon/core/build_queue.h"
+
+namespace pycds::core {
+
+struct ServiceOptions {
+    uid_t daemon_uid = 0;
+    pid_t pid = 0;
+    std::string version;
+    ImageLimits images;
+    BuildLimits builds;
+};
+
+// What the service works with; outlives it. `policy` outlives the worker too.
+struct ServiceDependencies {
+    Clock& clock;
+    Worker& worker;
+    BuilderLauncher& launcher;
+    const AccessPolicy& policy;
+};
+
+class Service {
+  public:
+    Service(const ServiceDependencies& dependencies, ServiceOptions options);
+    Service(const Service&) = delete;
+    Service& operator=(const Service&) = delete;
+
+    // The reply, or nothing if it comes later through `sink`. `fds` are what came with the
+    // request.
+    std::optional<Reply> handle(const PeerIdentity& peer, const wire::Request& request,
+                                std::vector<UniqueFd> fds, const std::shared_ptr<ReplySink>& sink);
+
+    // The connection is gone: cancels what was asked for on it.
+    void peer_gone(const ReplySink& sink);
+
+    // Kills all builders. For the shutdown.
+    void cancel_builds();
+
+    // For StatusReply.
+    void set_connections(size_t connections) { connections_ = connections; }
+
+    const ImageStore& images() const { return store_; }
+
+  private:
+    Reply attach(const PeerIdentity& peer, const wire::AttachRequest& request);
+    std::optional<Reply> build(const PeerIdentity& peer, const wire::BuildRequest& request,
+                               std::vector<UniqueFd> fds, const std::shared_ptr<ReplySink>& sink);
+    Reply list(const PeerIdentity& peer) const;
+    Reply status() const;
+    Reply drop(const PeerIdentity& peer, const wire::DropRequest& request);
+    Reply fetch(const PeerIdentity& peer, const wire::FetchRequest& request) const;
+
+    bool may_see(const PeerIdentity& peer, const StoredImage& image) const;
+    // The image of that name, if there is one that the peer may know of.
+    Result<const StoredImage*> find_for(const PeerIdentity& peer, const std::string& id) const;
+
+    const ServiceOptions options_;
+    ImageStore store_;
+    const BuildServices build_services_;
+    BuildQueue queue_;
+    const uint64_t started_ms_;
+    uint64_t builds_asked_ = 0;
+    uint64_t attaches_ = 0;
+    uint64_t attach_misses_ = 0;
+    size_t connections_ = 0;
+};
+
+}  // namespace pycds::core

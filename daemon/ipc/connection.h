@@ -1,0 +1,89 @@
+// One peer. Requests are answered in order; while a build runs, the next ones wait.
+#pragma once
+
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/posix/stream_descriptor.hpp>
+#include <chrono>
+#include <deque>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "daemon/core/reply.h"
+#include "daemon/core/service.h"
+#include "src/common/os/peer_identity.h"
+#include "src/common/os/unique_fd.h"
+
+namespace pycds::ipc {
+
+class Server;
+
+class Connection final : public core::ReplySink, public std::enable_shared_from_this<Connection> {
+  public:
+    using Clock = std::chrono::steady_clock;
+
+    Connection(Server& server, boost::asio::io_context& context, core::Service& service,
+               UniqueFd socket, PeerIdentity peer);
+    Connection(const Connection&) = delete;
+    Connection& operator=(const Connection&) = delete;
+    ~Connection() override;
+
+    // Answers what is there already and waits for more.
+    void start() { on_readable(); }
+
+    // Ends it; what was asked for on it is cancelled. May be called again.
+    void close(const char* why);
+
+    uid_t uid() const { return peer_.uid; }
+
+    // Is the peer late: neither waiting for an answer of ours nor asking for one, or not reading
+    // the one it has got?
+    bool is_late(Clock::time_point now, std::chrono::milliseconds patience) const {
+        return !building_ && now - last_activity_ > patience;
+    }
+
+    // ReplySink
+    void progress(const wire::BuildProgress& progress) override;
+    void finish(core::Reply reply) override;
+
+  private:
+    struct Asked {
+        Result<wire::Request> request;
+        std::vector<UniqueFd> fds;
+    };
+    struct Outgoing {
+        std::string packet;
+        std::vector<std::shared_ptr<const UniqueFd>> fds;
+    };
+
+    void on_readable();
+    void on_writable();
+    // False if there was nothing to receive, or the connection is closed now.
+    bool receive_one();
+    void serve(Asked asked);
+    void serve_waiting();
+    void send(core::Reply reply);
+    // False if the socket is full.
+    bool try_send(const Outgoing& outgoing);
+    void wait();
+    boost::asio::posix::stream_descriptor& descriptor();
+
+    Server& server_;
+    boost::asio::io_context& context_;
+    core::Service& service_;
+    const UniqueFd socket_;
+    const PeerIdentity peer_;
+    // Made when there is something to wait for, which the usual peer (connect, ask, get, close)
+    // gives no reason for before its answer is out.
+    std::optional<boost::asio::posix::stream_descriptor> descriptor_;
+    Clock::time_point last_activity_;
+    bool closed_ = false;
+    bool building_ = false;
+    bool waiting_to_read_ = false;
+    bool waiting_to_write_ = false;
+    std::deque<Asked> waiting_;
+    std::optional<Outgoing> outgoing_;
+};
+
+}  // namespace pycds::ipc

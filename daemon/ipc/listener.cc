@@ -1,0 +1,156 @@
+#include "daemon/ipc/listener.h"
+
+#include <fcntl.h>
+#include <sys/file.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+
+#include <cerrno>
+#include <cstddef>
+#include <cstring>
+#include <utility>
+
+namespace pycds::ipc {
+namespace {
+
+constexpr int kBacklog = 1024;
+
+Result<sockaddr_un> address_of(const std::string& path) {
+    sockaddr_un address{};
+    address.sun_family = AF_UNIX;
+    if (path.empty() || path.front() != '/') {
+        return Error{ErrorCode::kInvalidArgument,
+                     "the path of the socket is not absolute: " + path};
+    }
+    if (path.size() >= sizeof address.sun_path) {
+        return Error{ErrorCode::kInvalidArgument,
+                     "the path of the socket has " + std::to_string(path.size()) +
+                         " bytes, the kernel's limit is " +
+                         std::to_string(sizeof address.sun_path - 1) + ": " + path};
+    }
+    std::memcpy(address.sun_path, path.data(), path.size());
+    return address;
+}
+
+const sockaddr* generic(const sockaddr_un& address) {
+    return reinterpret_cast<const sockaddr*>(&address);
+}
+
+Result<UniqueFd> make_socket() {
+    UniqueFd fd(socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+    if (!fd) return errno_error("cannot make a socket");
+    return fd;
+}
+
+// Makes the directory and those above it that are missing.
+Status make_directories(const std::string& directory, mode_t mode) {
+    for (size_t at = 1; at != std::string::npos;) {
+        at = directory.find('/', at);
+        const std::string prefix = directory.substr(0, at);
+        if (at != std::string::npos) ++at;
+        if (mkdir(prefix.c_str(), mode) == 0) {
+            // Whatever the umask was.
+            if (chmod(prefix.c_str(), mode) != 0) return errno_error("cannot set up " + prefix);
+        } else if (errno != EEXIST) {
+            return errno_error("cannot make the directory " + prefix);
+        }
+    }
+    return Ok{};
+}
+
+// Two daemons that start at once must not both take the socket of the other, bound but not yet
+// listening, for a stale one. Held while the socket is set up.
+Result<UniqueFd> lock_directory(const std::string& directory) {
+    UniqueFd fd(::open(directory.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+    if (!fd) return errno_error("cannot open the directory " + directory);
+    int result = 0;
+    do {
+        result = flock(fd.get(), LOCK_EX);
+    } while (result != 0 && errno == EINTR);
+    if (result != 0) return errno_error("cannot lock the directory " + directory);
+    return fd;
+}
+
+// Removes the socket file at `path` if nobody listens on it.
+Status remove_stale(const std::string& path, const sockaddr_un& address) {
+    struct stat st {};
+    if (lstat(path.c_str(), &st) != 0) {
+        if (errno == ENOENT) return Ok{};
+        return errno_error("cannot look at " + path);
+    }
+    if (!S_ISSOCK(st.st_mode)) {
+        return Error{ErrorCode::kInvalidArgument, path + " exists and is not a socket"};
+    }
+    const Result<UniqueFd> probe = make_socket();
+    if (!probe) return probe.error();
+    // A full backlog (EAGAIN) is a live daemon too; another type of socket (EPROTOTYPE) is
+    // somebody else's.
+    if (connect(probe->get(), generic(address), sizeof address) == 0 || errno == EAGAIN) {
+        return Error{ErrorCode::kUnavailable, "another daemon answers at " + path};
+    }
+    if (errno != ECONNREFUSED) return errno_error("cannot take over the socket " + path);
+    if (unlink(path.c_str()) != 0) return errno_error("cannot remove the stale socket " + path);
+    return Ok{};
+}
+
+}  // namespace
+
+Result<Listener> Listener::open(const ListenerOptions& options) {
+    const Result<sockaddr_un> address = address_of(options.path);
+    if (!address) return address.error();
+    const size_t slash = options.path.rfind('/');
+    const std::string directory = slash == 0 ? "/" : options.path.substr(0, slash);
+    const Status made = make_directories(directory, options.directory_mode);
+    if (!made) return made.error();
+    const Result<UniqueFd> lock = lock_directory(directory);
+    if (!lock) return lock.error();
+    const Status removed = remove_stale(options.path, *address);
+    if (!removed) return removed.error();
+
+    Result<UniqueFd> fd = make_socket();
+    if (!fd) return fd.error();
+    // The mode of the file comes from the socket's own (unix(7)), so that it is at no moment more
+    // open than it should be. The umask may have taken bits off: they come back after.
+    if (fchmod(fd->get(), options.mode) != 0) return errno_error("cannot set up a socket");
+    if (bind(fd->get(), generic(*address), sizeof *address) != 0) {
+        return errno_error("cannot bind a socket to " + options.path);
+    }
+    Listener listener;
+    listener.path_ = options.path;
+    struct stat st {};
+    if (lstat(options.path.c_str(), &st) == 0 && S_ISSOCK(st.st_mode)) {
+        listener.device_ = st.st_dev;
+        listener.inode_ = st.st_ino;
+        listener.ours_ = true;
+    }
+    if (chmod(options.path.c_str(), options.mode) != 0) {
+        return errno_error("cannot set the mode of " + options.path);
+    }
+    if (listen(fd->get(), kBacklog) != 0) return errno_error("cannot listen on " + options.path);
+    listener.fd_ = std::move(*fd);
+    return listener;
+}
+
+Listener Listener::adopt(UniqueFd fd) {
+    Listener listener;
+    sockaddr_un address{};
+    socklen_t size = sizeof address;
+    if (getsockname(fd.get(), reinterpret_cast<sockaddr*>(&address), &size) == 0 &&
+        size > offsetof(sockaddr_un, sun_path)) {
+        listener.path_.assign(address.sun_path, strnlen(address.sun_path, sizeof address.sun_path));
+    }
+    listener.fd_ = std::move(fd);
+    return listener;
+}
+
+Listener::~Listener() {
+    if (!ours_) return;
+    struct stat st {};
+    // Somebody may have put another in its place.
+    if (lstat(path_.c_str(), &st) == 0 && st.st_dev == device_ && st.st_ino == inode_) {
+        unlink(path_.c_str());
+    }
+}
+
+}  // namespace pycds::ipc

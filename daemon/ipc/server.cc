@@ -1,0 +1,137 @@
+#include "daemon/ipc/server.h"
+
+#include <sys/socket.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+#include <utility>
+
+#include "src/common/base/log.h"
+#include "src/common/os/peer_identity.h"
+#include "src/common/wire/framing.h"
+
+namespace pycds::ipc {
+namespace {
+
+using boost::asio::posix::stream_descriptor;
+
+constexpr int kAcceptsPerTurn = 64;
+// Out of descriptors or memory: accept(2) would fail at once again.
+constexpr std::chrono::milliseconds kAcceptPause{100};
+
+}  // namespace
+
+Server::Server(AsioLoop& loop, int listener, core::Service& service, ServerLimits limits)
+    : loop_(loop),
+      service_(service),
+      limits_(limits),
+      listener_(loop.context()),
+      accept_again_(loop.context()),
+      sweep_timer_(loop.context()),
+      buffer_(wire::kMaxMessageSize) {
+    boost::system::error_code error;
+    listener_.assign(listener, error);
+    if (error) log_error("cannot watch the listening socket: " + error.message());
+}
+
+Server::~Server() {
+    stop();
+}
+
+void Server::start() {
+    wait_for_connections();
+}
+
+void Server::stop() {
+    if (listener_.is_open()) listener_.release();
+    accept_again_.cancel();
+    sweep_timer_.cancel();
+    while (!connections_.empty()) {
+        const std::shared_ptr<Connection> connection = *connections_.begin();
+        connection->close(nullptr);
+    }
+}
+
+void Server::wait_for_connections() {
+    if (!listener_.is_open()) return;
+    listener_.async_wait(stream_descriptor::wait_read,
+                         [this](const boost::system::error_code& error) {
+                             if (!error) accept_all();
+                         });
+}
+
+void Server::accept_all() {
+    for (int i = 0; i < kAcceptsPerTurn; ++i) {
+        UniqueFd socket(
+            accept4(listener_.native_handle(), nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK));
+        if (socket) {
+            admit(std::move(socket));
+            continue;
+        }
+        if (errno == EINTR || errno == ECONNABORTED) continue;
+        if (errno == EAGAIN || errno == EWOULDBLOCK) break;
+        log_warning(std::string("cannot accept a connection: ") + std::strerror(errno));
+        accept_again_.expires_after(kAcceptPause);
+        accept_again_.async_wait([this](const boost::system::error_code& error) {
+            if (!error) wait_for_connections();
+        });
+        return;
+    }
+    wait_for_connections();
+}
+
+void Server::admit(UniqueFd socket) {
+    PeerIdentity peer;
+    if (!read_peer_identity(socket.get(), &peer)) return;
+    const auto of_uid = per_uid_.find(peer.uid);
+    if (connections_.size() >= limits_.connections ||
+        (of_uid != per_uid_.end() && of_uid->second >= limits_.connections_per_uid)) {
+        log_debug("connection of uid " + std::to_string(peer.uid) + " refused: too many");
+        return;
+    }
+    ++per_uid_[peer.uid];
+    const auto connection =
+        std::make_shared<Connection>(*this, loop_.context(), service_, std::move(socket), peer);
+    connections_.insert(connection);
+    count_connections();
+    connection->start();
+    sweep_later();
+}
+
+void Server::forget(const std::shared_ptr<Connection>& connection) {
+    if (connections_.erase(connection) == 0) return;
+    const auto of_uid = per_uid_.find(connection->uid());
+    if (--of_uid->second == 0) per_uid_.erase(of_uid);
+    count_connections();
+}
+
+void Server::count_connections() {
+    service_.set_connections(connections_.size());
+}
+
+// One timer for all connections: one per connection would cost each attach two system calls.
+void Server::sweep_later() {
+    if (sweeping_ || connections_.empty()) return;
+    sweeping_ = true;
+    sweep_timer_.expires_after(std::max(limits_.patience / 5, std::chrono::milliseconds(1)));
+    sweep_timer_.async_wait([this](const boost::system::error_code& error) {
+        if (error) return;
+        sweeping_ = false;
+        sweep();
+        sweep_later();
+    });
+}
+
+void Server::sweep() {
+    const Connection::Clock::time_point now = Connection::Clock::now();
+    std::vector<std::shared_ptr<Connection>> late;
+    for (const std::shared_ptr<Connection>& connection : connections_) {
+        if (connection->is_late(now, limits_.patience)) late.push_back(connection);
+    }
+    for (const std::shared_ptr<Connection>& connection : late) {
+        connection->close("it neither asked nor read");
+    }
+}
+
+}  // namespace pycds::ipc

@@ -1,0 +1,100 @@
+// pycdsd: puts the parts together and runs them.
+
+#include <unistd.h>
+
+#include <cstdio>
+#include <optional>
+#include <string>
+#include <utility>
+
+#include "daemon/build/process_launcher.h"
+#include "daemon/config/command_line.h"
+#include "daemon/core/service.h"
+#include "daemon/ipc/asio_loop.h"
+#include "daemon/ipc/listener.h"
+#include "daemon/ipc/server.h"
+#include "daemon/policy_adapter.h"
+#include "daemon/sys/process.h"
+#include "daemon/sys/service_manager.h"
+#include "daemon/sys/system_clock.h"
+#include "src/common/base/log.h"
+
+namespace pycds {
+namespace {
+
+// The service manager's socket if there is one, else our own.
+Result<ipc::Listener> open_listener(const config::Options& options) {
+    Result<std::optional<UniqueFd>> passed = sys::take_activation_socket();
+    if (!passed) return passed.error();
+    if (passed->has_value()) return ipc::Listener::adopt(std::move(**passed));
+    // Everybody may talk to the system's daemon: peers are judged by who they are.
+    return ipc::Listener::open(options.user ? ipc::ListenerOptions{options.socket, 0600, 0700}
+                                            : ipc::ListenerOptions{options.socket, 0666, 0755});
+}
+
+Status run(const config::Options& options) {
+    if (options.verbose) set_log_threshold(LogLevel::kDebug);
+    sys::ignore_broken_pipes();
+    sys::raise_descriptor_limit();
+    // Before any thread.
+    const Result<UniqueFd> signals = sys::block_stop_signals();
+    if (!signals) return signals.error();
+    const Result<ipc::Listener> listener = open_listener(options);
+    if (!listener) return listener.error();
+
+    log_info("pycdsd " PYCDS_VERSION " started, clients in " + options.clients);
+    const uint64_t budget = options.image_budget_mib << 20;
+    const std::chrono::seconds deadline{options.build_deadline_s};
+    sys::SystemClock clock;
+    const PolicyAdapter policy(policy::AccessOptions{geteuid(), options.user});
+    ipc::AsioLoop loop;
+    build::ProcessLauncher launcher(
+        loop,
+        build::LauncherOptions{options.clients, deadline, options.build_memory_mib << 20, budget});
+    core::ServiceOptions service_options;
+    service_options.daemon_uid = geteuid();
+    service_options.pid = getpid();
+    service_options.version = PYCDS_VERSION;
+    service_options.images.max_bytes = budget;
+    core::Service service({clock, loop, launcher, policy}, std::move(service_options));
+    ipc::Server server(loop, listener->fd(), service, ipc::ServerLimits{});
+    const auto stop_watch = loop.watch_readable(signals->get(), [&] {
+        if (sys::take_signal(signals->get()) != 0) loop.stop();
+    });
+
+    server.start();
+    log_info("listening on " + listener->path());
+    sys::notify_ready("Listening on " + listener->path());
+    loop.run();
+    log_info("shutting down");
+    sys::notify_stopping();
+    server.stop();
+    service.cancel_builds();
+    return Ok{};
+}
+
+int main_with(int argc, char** argv) {
+    const Result<config::CommandLine> command_line = config::parse_command_line(argc, argv);
+    if (!command_line) {
+        log_error(command_line.error().message);
+        return 2;
+    }
+    if (command_line->exit) {
+        std::fputs(command_line->exit->text.c_str(),
+                   command_line->exit->status == 0 ? stdout : stderr);
+        return command_line->exit->status;
+    }
+    const Status status = run(command_line->options);
+    if (!status) {
+        log_error(status.error().message);
+        return 1;
+    }
+    return 0;
+}
+
+}  // namespace
+}  // namespace pycds
+
+int main(int argc, char** argv) {
+    return pycds::main_with(argc, argv);
+}

@@ -1,0 +1,52 @@
+#include "daemon/policy/access.h"
+
+#include "daemon/policy/source_trust.h"
+
+namespace pycds::policy {
+
+Status Access::may_build(const PeerIdentity& peer) const {
+    if (is_administrator(peer)) return Ok{};
+    const std::string who = options_.daemon_uid == 0
+                                ? "only root may build images with this daemon"
+                                : "only root and uid " + std::to_string(options_.daemon_uid) +
+                                      " may build images with this daemon";
+    return Error{ErrorCode::kPermissionDenied,
+                 who + ", not uid " + std::to_string(peer.uid) +
+                     "; a daemon of your own is started with: pycdsd --user"};
+}
+
+bool Access::may_map(const PeerIdentity& peer, wire::Domain domain, uid_t domain_uid) const {
+    switch (domain) {
+        case wire::Domain::kSystem: return true;
+        case wire::Domain::kUser: return peer.uid == domain_uid;
+        case wire::Domain::kUnspecified: break;
+    }
+    return false;
+}
+
+bool Access::may_see(const PeerIdentity& peer, wire::Domain domain, uid_t domain_uid) const {
+    return is_administrator(peer) || may_map(peer, domain, domain_uid);
+}
+
+bool Access::may_fetch(const PeerIdentity& peer, wire::Domain domain, uid_t domain_uid) const {
+    return peer.uid == 0 || may_map(peer, domain, domain_uid);
+}
+
+bool Access::may_drop(const PeerIdentity& peer, wire::Domain domain, uid_t domain_uid) const {
+    return is_administrator(peer) || (domain == wire::Domain::kUser && peer.uid == domain_uid);
+}
+
+std::vector<wire::Domain> Access::place_sources(const PeerIdentity& peer,
+                                                const std::vector<std::string>& paths) const {
+    std::vector<wire::Domain> domains(paths.size(), wire::Domain::kUser);
+    if (options_.user_mode) return domains;
+    const wire::Domain otherwise =
+        peer.uid == options_.daemon_uid ? wire::Domain::kUser : wire::Domain::kUnspecified;
+    SourceTrust trust;
+    for (size_t i = 0; i < paths.size(); ++i) {
+        domains[i] = trust.is_trusted(paths[i]) ? wire::Domain::kSystem : otherwise;
+    }
+    return domains;
+}
+
+}  // namespace pycds::policy

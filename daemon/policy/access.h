@@ -1,0 +1,57 @@
+// Who may do what. The only place of the daemon that says no to a peer because of who it is.
+//
+// Peers are judged by uid alone, as the kernel gave it (src/common/os/peer_identity.h).
+#pragma once
+
+#include <sys/types.h>
+
+#include <string>
+#include <vector>
+
+#include "src/common/base/result.h"
+#include "src/common/os/peer_identity.h"
+#include "src/common/wire/messages.h"
+
+namespace pycds::policy {
+
+struct AccessOptions {
+    uid_t daemon_uid = 0;
+    // A daemon of one user's own: everything belongs to its uid, nothing to the system.
+    bool user_mode = false;
+};
+
+class Access {
+  public:
+    explicit Access(AccessOptions options) : options_(options) {}
+
+    // Root and the daemon's own uid.
+    Status may_build(const PeerIdentity& peer) const;
+
+    // Everybody may map a system image, and the images of its own uid. Nobody maps another's.
+    bool may_map(const PeerIdentity& peer, wire::Domain domain, uid_t domain_uid) const;
+
+    // What one may map; root and the daemon's uid may know of all.
+    bool may_see(const PeerIdentity& peer, wire::Domain domain, uid_t domain_uid) const;
+
+    // What one may map; root may look at any.
+    bool may_fetch(const PeerIdentity& peer, wire::Domain domain, uid_t domain_uid) const;
+
+    // Root and the daemon's uid any; an owner its own.
+    bool may_drop(const PeerIdentity& peer, wire::Domain domain, uid_t domain_uid) const;
+
+    // For each source the domain whose image may hold it, kUnspecified if none. A source that only
+    // root can change and everybody can read goes to the system; another to the daemon's own uid,
+    // if that is who asks; the daemon reads with its own rights, so it must not pass on to anybody
+    // else what it can read. Looks at the file system.
+    std::vector<wire::Domain> place_sources(const PeerIdentity& peer,
+                                            const std::vector<std::string>& paths) const;
+
+  private:
+    bool is_administrator(const PeerIdentity& peer) const {
+        return peer.uid == 0 || peer.uid == options_.daemon_uid;
+    }
+
+    const AccessOptions options_;
+};
+
+}  // namespace pycds::policy

@@ -1,0 +1,56 @@
+// The real pycdsd, started in a directory of the test's own with a builder that the test scripts.
+#pragma once
+
+#include <sys/types.h>
+
+#include <string>
+#include <vector>
+
+#include "src/common/os/unique_fd.h"
+#include "tests/unit/daemon/temp_dir.h"
+
+namespace pycds::test {
+
+class DaemonProcess {
+  public:
+    struct Start {
+        std::vector<std::string> arguments;    // beside --socket and --clients
+        std::vector<std::string> environment;  // NAME=value, beside the test's own
+        int activation_socket = -1;            // passed as a service manager would
+        bool own_socket = true;                // say --socket
+    };
+
+    // What pycds_build.py does is Python text; see daemon_process.cc for what it finds.
+    DaemonProcess();
+    DaemonProcess(const DaemonProcess&) = delete;
+    DaemonProcess& operator=(const DaemonProcess&) = delete;
+    // Kills it, if it runs.
+    ~DaemonProcess();
+
+    // Starts it and waits until it says that it is ready. False if it ends before.
+    bool start(const Start& how);
+    bool start() { return start(Start{}); }
+
+    // Sends the signal and waits for the end: the exit status, or -signal.
+    int stop(int signal);
+    // The same without a signal.
+    int wait();
+
+    // The next notification that it sends to its service manager, or "" after the deadline.
+    std::string next_notification();
+
+    // Body of the builder from now on.
+    void set_builder(const std::string& python) const;
+
+    std::string socket() const { return dir_ / "run/pycdsd.sock"; }
+    std::string path(const std::string& name) const { return dir_ / name; }
+    std::string log() const { return read_file(dir_ / "log"); }
+    pid_t pid() const { return pid_; }
+
+  private:
+    TempDir dir_;
+    UniqueFd notify_;
+    pid_t pid_ = -1;
+};
+
+}  // namespace pycds::test

@@ -1,0 +1,75 @@
+// Who may do what with the daemon.
+#include <gtest/gtest.h>
+
+#include "daemon/policy/access.h"
+
+namespace pycds::policy {
+namespace {
+
+using wire::Domain;
+
+constexpr uid_t kDaemon = 500;
+constexpr uid_t kAlice = 1000;
+constexpr uid_t kBob = 1001;
+
+PeerIdentity peer(uid_t uid) {
+    return PeerIdentity{uid, uid, 1};
+}
+
+TEST(Access, RootAndTheDaemonsUserBuild) {
+    const Access access({kDaemon, false});
+    EXPECT_TRUE(access.may_build(peer(0)).ok());
+    EXPECT_TRUE(access.may_build(peer(kDaemon)).ok());
+    const Status refused = access.may_build(peer(kAlice));
+    ASSERT_FALSE(refused.ok());
+    EXPECT_EQ(refused.error().code, ErrorCode::kPermissionDenied);
+    EXPECT_NE(refused.error().message.find("pycdsd --user"), std::string::npos);
+}
+
+TEST(Access, NobodyMapsAnotherUidsImage) {
+    const Access access({kDaemon, false});
+    for (const uid_t uid : {uid_t{0}, kDaemon, kAlice, kBob}) {
+        EXPECT_TRUE(access.may_map(peer(uid), Domain::kSystem, 0));
+        EXPECT_EQ(access.may_map(peer(uid), Domain::kUser, kAlice), uid == kAlice);
+        EXPECT_FALSE(access.may_map(peer(uid), Domain::kUnspecified, uid));
+    }
+}
+
+TEST(Access, OnlyRootFetchesAnothersImage) {
+    const Access access({kDaemon, false});
+    EXPECT_TRUE(access.may_fetch(peer(0), Domain::kUser, kAlice));
+    EXPECT_TRUE(access.may_fetch(peer(kAlice), Domain::kUser, kAlice));
+    EXPECT_FALSE(access.may_fetch(peer(kDaemon), Domain::kUser, kAlice));
+    EXPECT_FALSE(access.may_fetch(peer(kBob), Domain::kUser, kAlice));
+}
+
+TEST(Access, AdministratorsSeeAndDropAllOthersTheirOwn) {
+    const Access access({kDaemon, false});
+    for (const uid_t uid : {uid_t{0}, kDaemon, kAlice}) {
+        EXPECT_TRUE(access.may_see(peer(uid), Domain::kUser, kAlice));
+        EXPECT_TRUE(access.may_drop(peer(uid), Domain::kUser, kAlice));
+    }
+    EXPECT_FALSE(access.may_see(peer(kBob), Domain::kUser, kAlice));
+    EXPECT_FALSE(access.may_drop(peer(kBob), Domain::kUser, kAlice));
+    EXPECT_TRUE(access.may_see(peer(kBob), Domain::kSystem, 0));
+    EXPECT_FALSE(access.may_drop(peer(kBob), Domain::kSystem, 0));
+}
+
+// What the daemon can read because of who it is must not reach whom it does not belong to.
+TEST(Access, AFileThatIsNotTheSystemsGoesToTheDaemonsOwnUidOrNowhere) {
+    const Access access({kDaemon, false});
+    const std::vector<std::string> paths{"/etc/passwd", "/nowhere/x.py"};
+    EXPECT_EQ(access.place_sources(peer(kDaemon), paths),
+              (std::vector<Domain>{Domain::kSystem, Domain::kUser}));
+    EXPECT_EQ(access.place_sources(peer(0), paths),
+              (std::vector<Domain>{Domain::kSystem, Domain::kUnspecified}));
+}
+
+TEST(Access, InAUsersDaemonEverythingIsTheUsers) {
+    const Access access({kAlice, true});
+    EXPECT_EQ(access.place_sources(peer(kAlice), {"/etc/passwd", "/nowhere/x.py"}),
+              (std::vector<Domain>{Domain::kUser, Domain::kUser}));
+}
+
+}  // namespace
+}  // namespace pycds::policy
