@@ -1,0 +1,74 @@
+#include "ctl/output.h"
+
+#include <fmt/format.h>
+
+#include <chrono>
+#include <cstdio>
+
+#include "src/common/base/text.h"
+
+namespace pycds::ctl {
+
+Status print_out(std::string_view text) {
+    if (std::fwrite(text.data(), 1, text.size(), stdout) != text.size() ||
+        std::fflush(stdout) != 0) {
+        return errno_error("cannot write to standard output");
+    }
+    return Ok{};
+}
+
+std::string duration_text(uint64_t milliseconds) {
+    const uint64_t seconds = milliseconds / 1000;
+    if (milliseconds < 1000) return fmt::format("{} ms", milliseconds);
+    if (seconds < 60) return fmt::format("{:.1f} s", static_cast<double>(milliseconds) / 1e3);
+    if (seconds < 3600) return fmt::format("{} min", seconds / 60);
+    if (seconds < 86400) return fmt::format("{} h", seconds / 3600);
+    return fmt::format("{} d", seconds / 86400);
+}
+
+std::string age_text(uint64_t unix_milliseconds) {
+    const auto now = std::chrono::duration_cast<std::chrono::milliseconds>(
+                         std::chrono::system_clock::now().time_since_epoch())
+                         .count();
+    // The clock may have been set back since.
+    const uint64_t current = now > 0 ? static_cast<uint64_t>(now) : 0;
+    return duration_text(current > unix_milliseconds ? current - unix_milliseconds : 0);
+}
+
+std::string hex_text(uint64_t value) {
+    return fmt::format("{:#x}", value);
+}
+
+std::string domain_text(const wire::ImageInfo& image) {
+    switch (image.domain) {
+        case wire::Domain::kSystem: return "system";
+        case wire::Domain::kUser: return fmt::format("user {}", image.domain_uid);
+        case wire::Domain::kUnspecified: break;
+    }
+    return "unknown";
+}
+
+std::string count_text(uint64_t count, std::string_view noun) {
+    return fmt::format("{} {}{}", count, noun, count == 1 ? "" : "s");
+}
+
+void write_json(JsonWriter& json, const wire::ImageInfo& image) {
+    json.begin_object()
+        .field("id", image.id)
+        .field("identity", hex(image.identity.data(), image.identity.size()))
+        .field("python", image.python)
+        .field("generation", image.generation);
+    json.field("domain", image.domain == wire::Domain::kSystem ? "system"
+                         : image.domain == wire::Domain::kUser ? "user"
+                                                               : "unknown");
+    if (image.domain == wire::Domain::kUser) json.field("domain_uid", image.domain_uid);
+    json.field("size", image.size)
+        .field("requested_base", hex_text(image.requested_base))
+        .field("modules", image.roots)
+        .field("left_out", image.left_out)
+        .field("published_unix_ms", image.published_unix_ms)
+        .field("attaches", image.attaches)
+        .end_object();
+}
+
+}  // namespace pycds::ctl

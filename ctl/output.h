@@ -1,0 +1,28 @@
+// Standard output, and how values look there.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+
+#include "ctl/json.h"
+#include "src/common/base/result.h"
+#include "src/common/wire/messages.h"
+
+namespace pycds::ctl {
+
+// Writes all of it to standard output, or says why not (a full disk must not look like success).
+Status print_out(std::string_view text);
+
+std::string duration_text(uint64_t milliseconds);       // "320 ms", "4.2 s", "3 min", "2 h", "5 d"
+std::string age_text(uint64_t unix_milliseconds);       // how long ago, as duration_text
+std::string hex_text(uint64_t value);                   // "0x200000000000"
+std::string domain_text(const wire::ImageInfo& image);  // "system", "user 1000"
+
+// "1 module", "2 modules".
+std::string count_text(uint64_t count, std::string_view noun);
+
+// One object with every field of the message.
+void write_json(JsonWriter& json, const wire::ImageInfo& image);
+
+}  // namespace pycds::ctl

@@ -1,0 +1,226 @@
+// The program itself: exit statuses, messages, JSON.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+
+#include "ctl/env.h"
+#include "fake_daemon.h"
+#include "src/common/os/sealed_memfd.h"
+#include "support.h"
+
+namespace pycds::ctl {
+namespace {
+
+using testing::HasSubstr;
+using testing::StartsWith;
+
+// One line, of the form that the contract wants.
+void expect_complaint(const ChildEnd& end, int status) {
+    EXPECT_EQ(end.status, status) << end.errors;
+    EXPECT_THAT(end.errors, StartsWith("pycdsctl: "));
+    EXPECT_EQ(std::count(end.errors.begin(), end.errors.end(), '\n'), 1) << end.errors;
+    EXPECT_EQ(end.output, "");
+}
+
+class CommandHelp : public testing::TestWithParam<const char*> {};
+
+TEST_P(CommandHelp, HasAnExample) {
+    const ChildEnd end = pycdsctl({GetParam(), "--help"});
+    EXPECT_EQ(end.status, 0);
+    EXPECT_THAT(end.output, HasSubstr("Example"));
+    EXPECT_THAT(end.output, HasSubstr(std::string("pycdsctl ") + GetParam()));
+    EXPECT_EQ(end.errors, "");
+}
+
+INSTANTIATE_TEST_SUITE_P(Commands, CommandHelp,
+                         testing::Values("build", "status", "list", "show", "verify", "drop",
+                                         "env"),
+                         [](const auto& info) { return std::string(info.param); });
+
+TEST(CommandLine, HelpListsExitStatuses) {
+    const ChildEnd end = pycdsctl({"--help"});
+    EXPECT_EQ(end.status, 0);
+    for (const char* text : {"Exit status:", "  0  ", "  7  ", "Example:"}) {
+        EXPECT_THAT(end.output, HasSubstr(text));
+    }
+}
+
+TEST(CommandLine, UsageErrors) {
+    expect_complaint(pycdsctl({}), 2);
+    expect_complaint(pycdsctl({"nonsense"}), 2);
+    expect_complaint(pycdsctl({"status", "--nonsense"}), 2);
+    expect_complaint(pycdsctl({"verify"}), 2);
+    expect_complaint(pycdsctl({"drop"}), 2);
+    expect_complaint(pycdsctl({"build", "--all", "json"}), 2);
+    expect_complaint(pycdsctl({"build", "-O", "3"}), 2);
+    expect_complaint(pycdsctl({"build", "--python", TEST_PYTHON, "--import", " , "}), 2);
+    expect_complaint(pycdsctl({"build", "--python", "/bin/true"}), 2);
+}
+
+TEST(CommandLine, NoDaemon) {
+    const TempDir directory;
+    const std::string socket = directory / "socket";
+    for (const std::vector<std::string>& command :
+         std::vector<std::vector<std::string>>{{"status"},
+                                               {"list", "--json"},
+                                               {"drop", "all"},
+                                               {"show", "1"},
+                                               {"verify", "--all"},
+                                               {"build", "--python", TEST_PYTHON, "json"}}) {
+        std::vector<std::string> arguments{"--socket", socket};
+        arguments.insert(arguments.end(), command.begin(), command.end());
+        const ChildEnd end = pycdsctl(arguments);
+        expect_complaint(end, 5);
+        EXPECT_THAT(end.errors, HasSubstr("no daemon answers at " + socket));
+    }
+    expect_complaint(pycdsctl({"status"}, {"PYCDS_SOCKET=" + socket}), 5);
+}
+
+TEST(CommandLine, Files) {
+    const TempDir directory;
+    expect_complaint(pycdsctl({"show", "/no/such/file"}), 3);
+    expect_complaint(pycdsctl({"show", directory.path()}), 6);
+    const std::string text = directory.file("text", std::string(8192, 'x'));
+    expect_complaint(pycdsctl({"show", text}), 6);
+    expect_complaint(pycdsctl({"verify", text}), 6);
+    const ChildEnd both = pycdsctl({"verify", "--json", text, directory.file("empty")});
+    EXPECT_EQ(both.status, 6);
+    EXPECT_TRUE(is_json(both.output)) << both.output;
+}
+
+TEST(CommandLine, FileThatMayNotBeRead) {
+    if (geteuid() == 0) GTEST_SKIP() << "root may read every file";
+    const TempDir directory;
+    const std::string text = directory.file("text");
+    chmod(text.c_str(), 0);
+    expect_complaint(pycdsctl({"show", text}), 4);
+}
+
+class WithDaemon : public testing::Test {
+  protected:
+    ChildEnd run(FakeDaemon::Handler handler, std::vector<std::string> arguments) {
+        const FakeDaemon daemon(socket_, std::move(handler));
+        arguments.insert(arguments.begin(), {"--socket", socket_});
+        ChildEnd end = pycdsctl(std::move(arguments));
+        unlink(socket_.c_str());
+        return end;
+    }
+
+    static wire::ImageInfo image() {
+        wire::ImageInfo info;
+        info.id = "7";
+        info.python = "3.11.2 (main) [GCC]";
+        info.domain = wire::Domain::kSystem;
+        info.roots = 12;
+        info.size = 1 << 20;
+        return info;
+    }
+
+    TempDir directory_;
+    std::string socket_ = directory_ / "socket";
+};
+
+TEST_F(WithDaemon, EveryReplyPrintsForPeopleAndAsJson) {
+    struct Case {
+        std::vector<std::string> arguments;
+        wire::Reply reply;
+    };
+    const std::string source = directory_.file("some_module.py");
+    const ScopedVariable path("PYTHONPATH", directory_.path().c_str());
+    for (const Case& c : std::vector<Case>{{{"status"}, wire::StatusReply{}},
+                                           {{"list"}, wire::ListReply{{image()}}},
+                                           {{"list"}, wire::ListReply{}},
+                                           {{"drop", "7"}, wire::DropReply{1}},
+                                           {{"build", "--python", TEST_PYTHON, "some_module"},
+                                            wire::BuildReply{{image()}, {{"no-pyc", 3}}, 1234}}}) {
+        const ChildEnd people = run(always({c.reply}), c.arguments);
+        EXPECT_EQ(people.status, 0) << people.errors;
+        EXPECT_NE(people.output, "");
+        std::vector<std::string> arguments = c.arguments;
+        arguments.emplace_back("--json");
+        const ChildEnd scripts = run(always({c.reply}), arguments);
+        EXPECT_EQ(scripts.status, 0) << scripts.errors;
+        EXPECT_EQ(scripts.errors, "");
+        EXPECT_TRUE(is_json(scripts.output)) << scripts.output;
+    }
+}
+
+TEST_F(WithDaemon, ErrorsOfTheDaemonBecomeExitStatuses) {
+    const std::vector<std::pair<ErrorCode, int>> statuses{{ErrorCode::kInvalidArgument, 2},
+                                                          {ErrorCode::kNotFound, 3},
+                                                          {ErrorCode::kPermissionDenied, 4},
+                                                          {ErrorCode::kUnavailable, 5},
+                                                          {ErrorCode::kCorrupt, 6},
+                                                          {ErrorCode::kBuildFailed, 7},
+                                                          {ErrorCode::kSystem, 1}};
+    for (const auto& [code, status] : statuses) {
+        const ChildEnd end = run(always({Error{code, "reason\nof it"}}), {"status"});
+        expect_complaint(end, status);
+        EXPECT_THAT(end.errors, HasSubstr("reason of it"));
+    }
+}
+
+TEST_F(WithDaemon, BuildSendsThePlanAndTheInterpreter) {
+    const std::string source = directory_.file("some_module.py");
+    const ScopedVariable path("PYTHONPATH", directory_.path().c_str());
+    std::string python;
+    uint32_t optimize = 0;
+    std::string plan(4096, '\0');
+    const ChildEnd end = run(
+        [&](const wire::Request& request, const ReceivedMessage& message) {
+            const auto& build = std::get<wire::BuildRequest>(request);
+            python = build.python;
+            optimize = build.optimize;
+            const ssize_t size = pread(message.fds[0].get(), plan.data(), plan.size(), 0);
+            plan.resize(size < 0 ? 0 : static_cast<size_t>(size));
+            return std::vector<FakeDaemon::Step>{
+                {wire::encode(wire::Reply(wire::BuildReply{{image()}, {}, 1})), -1}};
+        },
+        {"build", "--python", TEST_PYTHON, "-O", "1", "some_module"});
+    EXPECT_EQ(end.status, 0) << end.errors;
+    EXPECT_EQ(python, TEST_PYTHON);
+    EXPECT_EQ(optimize, 1U);
+    EXPECT_EQ(plan, source + '\0');
+}
+
+TEST_F(WithDaemon, ModuleNotFound) {
+    const ChildEnd end =
+        run(always({wire::BuildReply{}}), {"build", "--python", TEST_PYTHON, "no_such_module"});
+    expect_complaint(end, 3);
+    EXPECT_THAT(end.errors, HasSubstr("no module named no_such_module for " TEST_PYTHON));
+}
+
+TEST_F(WithDaemon, UnsealedImageIsCorrupt) {
+    Result<UniqueFd> fd = create_memfd("unsealed");
+    ASSERT_TRUE(fd);
+    const ChildEnd end = run(always({wire::FetchReply{image()}}, fd->get()), {"verify", "7"});
+    expect_complaint(end, 6);
+    EXPECT_THAT(end.errors, HasSubstr("not sealed"));
+}
+
+TEST_F(WithDaemon, SealedGarbageIsCorrupt) {
+    const std::string garbage(8192, 'x');
+    Result<UniqueFd> fd =
+        make_sealed_copy("garbage", std::as_bytes(std::span<const char>(garbage)));
+    ASSERT_TRUE(fd);
+    expect_complaint(run(always({wire::FetchReply{image()}}, fd->get()), {"verify", "7"}), 6);
+    expect_complaint(run(always({wire::FetchReply{image()}}, fd->get()), {"show", "7"}), 6);
+}
+
+TEST(Env, FindsTheClientOfTheBuildTreeThenTheInstalledOne) {
+    const TempDir tree;
+    Interpreter python{"p", "/usr/bin/p", "/usr/bin/p", "3.11.2"};
+    EXPECT_EQ(find_client(python, tree / "bin").error().code, ErrorCode::kNotFound);
+    tree.file("lib/pycds/client/cpython-3.11.2/x");
+    EXPECT_EQ(*find_client(python, tree / "bin"), tree / "lib/pycds/client/cpython-3.11.2");
+    tree.file("client/cpython-3.11.2/x");
+    EXPECT_EQ(*find_client(python, tree / "bin"), tree / "client/cpython-3.11.2");
+    python.version = "3.12.0";
+    EXPECT_THAT(find_client(python, tree / "bin").error().message, HasSubstr("3.11.2"));
+}
+
+}  // namespace
+}  // namespace pycds::ctl
