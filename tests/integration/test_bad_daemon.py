@@ -1,0 +1,277 @@
+"""Whatever is at the other end of the socket, Python starts and behaves as without the client."""
+import contextlib
+import fcntl
+import os
+import resource
+import socket
+import threading
+import unittest
+
+import harness
+
+PROGRAM = "import json, argparse\nprint(json.dumps([1]), len(argparse.__name__))\nraise SystemExit(3)"
+REASON = "import _pycds\nprint(_pycds.stats()['reason'])"
+
+F_ADD_SEALS = 1033
+ALL_SEALS = 0xF
+CHECKSUM = range(24, 32)
+HEADER_SIZE = 1344  # sizeof(Header), src/common/image/format.h
+
+
+def memfd(data, seals=ALL_SEALS):
+    fd = os.memfd_create("pycds-test", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
+    os.write(fd, data)
+    fcntl.fcntl(fd, F_ADD_SEALS, seals)
+    return fd
+
+
+def attach_reply(images):
+    """An AttachReply that names `images` images (field numbers of proto/pycds.proto)."""
+    body = b"\x0a\x02\x0a\x00" * images
+    return b"\x12" + bytes([len(body)]) + body
+
+
+class FakeDaemon:
+    """Accepts on a real socket and lets a function answer each connection."""
+
+    def __init__(self, directory, answer):
+        self.path = os.path.join(directory, "fake-%d.sock" % id(self))
+        self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self.socket.bind(self.path)
+        self.socket.listen(16)
+        self.answer = answer
+        self.held = []
+        self.thread = threading.Thread(target=self.serve, daemon=True)
+        self.thread.start()
+
+    def serve(self):
+        while True:
+            try:
+                connection, _ = self.socket.accept()
+            except OSError:
+                return
+            with contextlib.suppress(OSError):
+                connection.recv(65536)
+                self.answer(connection)
+            self.held.append(connection)
+
+    def close(self):
+        self.socket.shutdown(socket.SHUT_RDWR)
+        self.socket.close()
+        self.thread.join()
+        for connection in self.held:
+            connection.close()
+        os.unlink(self.path)
+
+
+class BadDaemon(harness.PythonCase):
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        cls.daemon.ctl("build", "--python", cls.python, "--import", "json, argparse")
+        # The image, as any attached process could read it.
+        images = cls.daemon.ctl_json("list")["images"]
+        with contextlib.closing(socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)) as client:
+            client.connect(cls.daemon.socket)
+            name = images[0]["id"].encode()
+            fetch = b"\x0a" + bytes([len(name)]) + name
+            client.send(b"\x32" + bytes([len(fetch)]) + fetch)
+            _, fds, _, _ = socket.recv_fds(client, 65536, 4)
+        cls.image = os.pread(fds[0], os.fstat(fds[0]).st_size, 0)
+        os.close(fds[0])
+
+    def expect(self, reason, on, prefix=()):
+        self.assert_like_stock(*prefix, "-c", PROGRAM, on=on)
+        answer = self.run_python(*prefix, "-c", REASON, environment=on)
+        self.assertEqual(answer.stdout.decode().strip(), reason)
+
+    def expect_of(self, reason, answer):
+        fake = FakeDaemon(self.daemon.directory, answer)
+        try:
+            self.expect(reason, self.on_socket(fake.path))
+        finally:
+            fake.close()
+
+    def on_socket(self, path):
+        environment = self.on()
+        environment["PYCDS_SOCKET"] = path
+        return environment
+
+    def test_the_image_itself_is_served(self):
+        # The counterpart of all that follows: the same bytes, properly sealed, are accepted.
+        fd = memfd(self.image)
+        self.addCleanup(os.close, fd)
+        self.expect_of("None", lambda c: socket.send_fds(c, [attach_reply(1)], [fd]))
+
+    def test_no_daemon(self):
+        self.expect("no-daemon", self.on_socket("/nonexistent/socket"))
+        self.expect("socket-path", self.on_socket("/" + "x" * 200))
+        path = os.path.join(self.daemon.directory, "file")
+        with open(path, "w"):
+            pass
+        self.expect("no-daemon", self.on_socket(path))
+
+    def test_daemon_gone_in_the_middle(self):
+        self.expect_of("lost-daemon", lambda c: c.close())
+
+    def test_silent_daemon(self):
+        self.expect_of("deadline", lambda c: None)
+
+    def test_full_backlog(self):
+        path = os.path.join(self.daemon.directory, "full.sock")
+        with contextlib.closing(socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)) as server:
+            server.bind(path)
+            server.listen(0)
+            fillers = []
+            for _ in range(3):
+                filler = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET | socket.SOCK_NONBLOCK)
+                fillers.append(filler)
+                with contextlib.suppress(BlockingIOError):
+                    filler.connect(path)
+            self.expect("daemon-busy", self.on_socket(path))
+            for filler in fillers:
+                filler.close()
+
+    def test_replies_that_are_none(self):
+        self.expect_of("bad-reply", lambda c: c.send(b"\xff" * 40))
+        self.expect_of("bad-reply", lambda c: c.send(b"x" * 65536))
+        self.expect_of("bad-reply", lambda c: c.send(attach_reply(1)))  # names one, sends none
+        self.expect_of("no-image", lambda c: c.send(b"\x12\x00"))
+        self.expect_of("bad-reply", lambda c: c.send(b"\x0a\x04\x08\x02\x12\x00"))  # an error
+        # More descriptors than anybody asked for are closed, not kept.
+        fds = [memfd(b"x") for _ in range(20)]
+        self.addCleanup(lambda: [os.close(fd) for fd in fds])
+        self.expect_of("bad-reply", lambda c: socket.send_fds(c, [attach_reply(1)], fds))
+
+    def test_descriptors_that_are_no_images(self):
+        cases = {
+            "image-not-sealed": memfd(self.image, 0),
+            "image-size": memfd(b""),
+            "image-header": memfd(b"\0" * 8192),
+        }
+        directory = os.open("/", os.O_RDONLY)
+        cases_many = list(cases.items()) + [
+            ("image-not-sealed", directory),
+            ("image-not-sealed", memfd(self.image, 0x7)),
+            ("image-header", memfd(self.image[:-4096])),
+            ("image-header", memfd(self.image + b"\0" * 4096)),
+        ]
+        # Any changed byte of the header, here one in every field's neighbourhood.
+        for at in range(0, HEADER_SIZE, 37):
+            changed = bytearray(self.image)
+            changed[at] ^= 0x41
+            # The checksum of the whole image is the daemon's business, not the client's.
+            if not CHECKSUM.start <= at < CHECKSUM.stop:
+                cases_many.append(("image-header", memfd(bytes(changed))))
+        for reason, fd in cases_many:
+            self.addCleanup(os.close, fd)
+            with self.subTest(reason=reason, fd=fd):
+                fake = FakeDaemon(self.daemon.directory,
+                                  lambda c, fd=fd: socket.send_fds(c, [attach_reply(1)], [fd]))
+                try:
+                    answer = self.run_python("-c", REASON, environment=self.on_socket(fake.path))
+                finally:
+                    fake.close()
+                self.assertEqual(answer.stdout.decode().strip(), reason)
+
+    def test_the_same_image_twice(self):
+        fd = memfd(self.image)
+        self.addCleanup(os.close, fd)
+        self.expect_of("None", lambda c: socket.send_fds(c, [attach_reply(2)], [fd, fd]))
+
+    @unittest.skipUnless(os.geteuid() == 0, "needs root to be another user")
+    def test_socket_of_another_user(self):
+        path = os.path.join(self.daemon.directory, "other.sock")
+        os.chmod(self.daemon.directory, 0o777)
+        read, write = os.pipe()
+        child = os.fork()
+        if child == 0:
+            try:
+                os.setuid(65534)
+                server = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+                server.bind(path)
+                server.listen(16)
+                os.write(write, b"x")
+                while True:
+                    connection, _ = server.accept()
+                    with contextlib.suppress(OSError):  # the client has seen enough and is gone
+                        connection.send(attach_reply(0))
+            finally:
+                os._exit(1)
+        try:
+            self.assertEqual(os.read(read, 1), b"x")
+            self.expect("daemon-not-trusted", self.on_socket(path))
+        finally:
+            os.kill(child, 9)
+            os.close(read)
+            os.close(write)
+            os.waitpid(child, 0)
+            os.chmod(self.daemon.directory, 0o755)
+
+    def test_base_address_taken(self):
+        client = self.on()["PYTHONPATH"].split(":")[0]
+        program = (
+            "import ctypes, sys\n"
+            "libc = ctypes.CDLL(None)\n"
+            "libc.mmap.restype = ctypes.c_void_p\n"
+            "for slot in range(4):\n"
+            "    base = %d + slot * %d\n"
+            "    got = libc.mmap(ctypes.c_void_p(base), ctypes.c_size_t(4096), 0, 0x22 | 0x100000,"
+            " -1, ctypes.c_long(0))\n"
+            "    assert got == base, got\n"
+            "sys.path.insert(0, %r)\nimport _pycds\ndel sys.path[0]\n%s"
+            % (0x200000000000, 0x1000000000, client, "%s"))
+        on = {key: value for key, value in self.on().items() if key != "PYTHONPATH"}
+        answer = self.run_python("-c", program % REASON, environment=on)
+        self.assertEqual((answer.stdout.decode().strip(), answer.stderr), ("base-taken", b""))
+        answer = self.run_python("-c", program % PROGRAM, environment=on)
+        self.assertEqual((answer.returncode, answer.stdout), (3, b"[1] 8\n"))
+
+    @unittest.skipIf(harness.PRELOAD, "sanitizers do not run under a limit of address space")
+    def test_too_little_address_space(self):
+        limit = 40 << 20
+        def small():
+            resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
+        stock = self.run_python("-c", PROGRAM, preexec_fn=small)
+        served = self.run_python("-c", PROGRAM, environment=self.on(), preexec_fn=small)
+        self.assertEqual((served.returncode, served.stdout), (stock.returncode, stock.stdout))
+
+    def test_switched_off(self):
+        on = self.on(PYCDS="off")
+        self.expect("switched-off", on)
+        # Under -E and -I there is no way in for the environment.
+        for option in ("-E", "-I", "-S"):
+            answer = self.run_python(option, "-c", "import sys; print('_pycds' in sys.modules)",
+                                     environment=self.on())
+            self.assertEqual(answer.stdout, b"False\n", option)
+            self.assert_like_stock(option, "-c", PROGRAM)
+
+    def test_nothing_shows(self):
+        show = ("import sys, os\nprint(sys.path, sorted(sys.path_importer_cache), sys.meta_path,"
+                "sorted(set(sys.modules) - {'_pycds'}), os.listdir('/proc/self/fd'),"
+                "len(os.listdir('/proc/self/task')))")
+        answer = self.assert_like_stock("-c", show)
+        self.assertIn(b"zipimport", answer.stdout)
+
+    def test_subinterpreters_are_left_alone(self):
+        self.assert_like_stock(
+            "-c", "try:\n    import _xxsubinterpreters as s\n"
+            "except ImportError:\n    import _interpreters as s\n"
+            "i = s.create()\n"
+            "run = getattr(s, 'run_string', None) or s.exec\n"
+            "run(i, 'import json, wave; print(json.dumps([1]), flush=True)')\n"
+            "s.destroy(i)\nimport textwrap\nprint(textwrap.dedent(' x'))")
+
+    def test_fork_and_threads(self):
+        self.assert_like_stock(
+            "-c", "import os, threading\n"
+            "def work(n):\n    import json, argparse, textwrap, string\n"
+            "threads = [threading.Thread(target=work, args=(i,)) for i in range(16)]\n"
+            "[t.start() for t in threads]; [t.join() for t in threads]\n"
+            "pid = os.fork()\n"
+            "if pid == 0:\n    import configparser, json; os._exit(len(json.dumps([1])))\n"
+            "print(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))")
+
+
+if __name__ == "__main__":
+    harness.main()
