@@ -8,6 +8,7 @@
 
 #include "client/ext/start.h"
 #include "client/interp/internals.h"
+#include "client/loader/find_spec.h"
 #include "client/loader/get_code.h"
 
 namespace pycds::ext {
@@ -65,7 +66,8 @@ PyObject* stats(PyObject*, PyObject*) {
         put(dict, "images", images_stats(&bytes_mapped)) &&
         put(dict, "bytes_mapped", PyLong_FromUnsignedLongLong(bytes_mapped)) &&
         put(dict, "served", PyLong_FromUnsignedLongLong(loader::code_server().served())) &&
-        put(dict, "misses", misses_stats());
+        put(dict, "misses", misses_stats()) &&
+        put(dict, "found", PyLong_FromUnsignedLongLong(loader::finder_server().found()));
     if (!ok) Py_CLEAR(dict);
     return dict;
 }
@@ -78,7 +80,7 @@ int exec_pycds(PyObject*) {
 PyMethodDef methods[] = {
     {"stats", stats, METH_NOARGS,
      "stats()\n--\n\nWhat the pycds client did in this process: attached, reason (if not), images,\n"
-     "bytes_mapped, served (modules), misses (by reason)."},
+     "bytes_mapped, served (modules), misses (by reason), found (modules found in C++)."},
     {nullptr, nullptr, 0, nullptr},
 };
 

@@ -73,17 +73,7 @@ PyObject* CodeServer::get_code(PyObject* self, PyObject* const* arguments, Py_ss
     } else {
         server.miss(Miss::kOtherLoader);
     }
-    // The original is a plain function: self goes first. It takes one argument; who passes more
-    // gets its TypeError, for which a copy of this many is enough.
-    constexpr Py_ssize_t kMost = 7;
-    PyObject* all[kMost + 1] = {self};
-    Py_ssize_t passed = count + keyword_count;
-    if (passed > kMost) {
-        keywords = nullptr;
-        count = passed = kMost;
-    }
-    for (Py_ssize_t i = 0; i < passed; ++i) all[i + 1] = arguments[i];
-    return server.stock_.call_original(all, static_cast<size_t>(count + 1), keywords);
+    return call_method(server.stock_.original(), self, arguments, count, keywords);
 }
 
 // The code object (new reference), or nullptr without an exception: stock must do it.

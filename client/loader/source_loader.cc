@@ -18,24 +18,15 @@ constexpr const char* kFunctionNames[] = {"cache_from_source",        "_classify
 
 PyObject* intern(const char* text) { return PyUnicode_InternFromString(text); }
 
-// Is `object` a Python function defined in the module whose namespace is `globals`?
-bool is_function_of(PyObject* object, PyObject* globals) {
-    return object != nullptr && PyFunction_Check(object) &&
-           PyFunction_GET_GLOBALS(object) == globals;
-}
-
 }  // namespace
 
 const char* SourceLoader::inspect() {
-    static_assert(sizeof kMethodNames / sizeof *kMethodNames == kMethods);
-    static_assert(sizeof kFunctionNames / sizeof *kFunctionNames == kFunctions);
-
     PyObject* modules = PyImport_GetModuleDict();  // borrowed
     PyObject* module = PyDict_GetItemString(modules, "_frozen_importlib_external");  // borrowed
     if (module == nullptr || !PyModule_Check(module)) return "importlib-missing";
-    module_dict_ = PyModule_GetDict(module);
-    Py_INCREF(module_dict_);
-    PyObject* type = PyDict_GetItemString(module_dict_, "SourceFileLoader");
+    PyObject* globals = PyModule_GetDict(module);
+    Py_INCREF(globals);
+    PyObject* type = PyDict_GetItemString(globals, "SourceFileLoader");
     if (type == nullptr || !PyType_Check(type)) return "importlib-missing";
     Py_INCREF(type);
     type_ = reinterpret_cast<PyTypeObject*>(type);
@@ -49,21 +40,11 @@ const char* SourceLoader::inspect() {
         return "no-memory";
     }
     original_ = _PyType_Lookup(type_, get_code_name_);
-    if (!is_function_of(original_, module_dict_)) return "importlib-patched";
+    if (!is_function_of(original_, globals)) return "importlib-patched";
     Py_INCREF(original_);
-    for (size_t i = 0; i < kMethods; ++i) {
-        method_names_[i] = intern(kMethodNames[i]);
-        if (method_names_[i] == nullptr) return "no-memory";
-        methods_[i] = _PyType_Lookup(type_, method_names_[i]);
-        if (!is_function_of(methods_[i], module_dict_)) return "importlib-patched";
-        Py_INCREF(methods_[i]);
-    }
-    for (size_t i = 0; i < kFunctions; ++i) {
-        function_names_[i] = intern(kFunctionNames[i]);
-        if (function_names_[i] == nullptr) return "no-memory";
-        functions_[i] = PyDict_GetItemWithError(module_dict_, function_names_[i]);
-        if (!is_function_of(functions_[i], module_dict_)) return "importlib-patched";
-        Py_INCREF(functions_[i]);
+    if (!methods_.pin_methods(type_, kMethodNames, globals) ||
+        !functions_.pin_globals(kFunctionNames, globals)) {
+        return "importlib-patched";
     }
 
     flags_ = PySys_GetObject("flags");
@@ -80,9 +61,9 @@ const char* SourceLoader::inspect() {
 }
 
 const char* SourceLoader::install(PyMethodDef* definition) {
-    installed_ = PyDescr_NewMethod(type_, definition);
-    if (installed_ == nullptr ||
-        PyObject_SetAttr(reinterpret_cast<PyObject*>(type_), get_code_name_, installed_) != 0) {
+    PyObject* installed = PyDescr_NewMethod(type_, definition);
+    if (installed == nullptr ||
+        PyObject_SetAttr(reinterpret_cast<PyObject*>(type_), get_code_name_, installed) != 0) {
         PyErr_Clear();
         return "importlib-patched";
     }
@@ -90,13 +71,7 @@ const char* SourceLoader::install(PyMethodDef* definition) {
 }
 
 bool SourceLoader::unchanged() const {
-    // A type lookup is a hit in CPython's method cache: some nanoseconds.
-    for (size_t i = 0; i < kMethods; ++i) {
-        if (_PyType_Lookup(type_, method_names_[i]) != methods_[i]) return false;
-    }
-    for (size_t i = 0; i < kFunctions; ++i) {
-        if (PyDict_GetItemWithError(module_dict_, function_names_[i]) != functions_[i]) return false;
-    }
+    if (!methods_.unchanged() || !functions_.unchanged()) return false;
     // The name of the .pyc depends on these (cache_from_source).
     if (PySys_GetObject("pycache_prefix") != Py_None) return false;
     if (PySys_GetObject("flags") != flags_) return false;
@@ -112,9 +87,9 @@ bool SourceLoader::unchanged() const {
 bool SourceLoader::accepts(PyObject* loader, PyObject* name, PyObject** path) const {
     if (Py_TYPE(loader) != type_ || !PyUnicode_CheckExact(name)) return false;
     for (size_t i = 0; i < kInstanceMethods; ++i) {
-        PyObject* method = PyObject_GetAttr(loader, method_names_[i]);
+        PyObject* method = PyObject_GetAttr(loader, methods_.name(i));
         const bool genuine = method != nullptr && PyMethod_Check(method) &&
-                             PyMethod_GET_FUNCTION(method) == methods_[i] &&
+                             PyMethod_GET_FUNCTION(method) == methods_.function(i) &&
                              PyMethod_GET_SELF(method) == loader;
         Py_XDECREF(method);
         if (!genuine) {
@@ -134,11 +109,6 @@ bool SourceLoader::accepts(PyObject* loader, PyObject* name, PyObject** path) co
     }
     *path = own_path;
     return true;
-}
-
-PyObject* SourceLoader::call_original(PyObject* const* arguments, size_t count,
-                                      PyObject* keywords) const {
-    return PyObject_Vectorcall(original_, arguments, count, keywords);
 }
 
 bool SourceLoader::hash_pycs_are_checked() const {

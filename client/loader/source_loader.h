@@ -4,6 +4,8 @@
 
 #include <Python.h>
 
+#include "client/loader/pinned.h"
+
 namespace pycds::loader {
 
 class SourceLoader {
@@ -24,24 +26,17 @@ class SourceLoader {
     // responsible for `name`? On true, `*path` is its path, an exact str (new reference).
     bool accepts(PyObject* loader, PyObject* name, PyObject** path) const;
 
-    // Calls the original get_code.
-    PyObject* call_original(PyObject* const* arguments, size_t count, PyObject* keywords) const;
+    // The original get_code, a plain function (borrowed).
+    PyObject* original() const { return original_; }
 
     // Unchecked hash-based .pyc files are taken unless --check-hash-based-pycs=always (PEP 552).
     bool hash_pycs_are_checked() const;
 
   private:
-    static constexpr size_t kMethods = 6;
-    static constexpr size_t kFunctions = 7;
-
     PyTypeObject* type_ = nullptr;
-    PyObject* module_dict_ = nullptr;
     PyObject* original_ = nullptr;
-    PyObject* installed_ = nullptr;
-    PyObject* method_names_[kMethods] = {};
-    PyObject* methods_[kMethods] = {};
-    PyObject* function_names_[kFunctions] = {};
-    PyObject* functions_[kFunctions] = {};
+    PinnedFunctions<6> methods_;
+    PinnedFunctions<7> functions_;
     PyObject* get_code_name_ = nullptr;
     PyObject* name_name_ = nullptr;
     PyObject* path_name_ = nullptr;

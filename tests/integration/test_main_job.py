@@ -75,7 +75,12 @@ class MainJob(harness.PythonCase):
         def run(environment):
             answer = self.run_python(ORACLE, "describe", harness.WORKLOAD, environment=environment)
             self.assertEqual(answer.returncode, 0, answer.stderr.decode())
-            return json.loads(answer.stdout)
+            seen = json.loads(answer.stdout)
+            # What the client puts in its place is no Python function any more.
+            functions = seen["modules"]["_frozen_importlib_external"]["functions"]
+            for name in [name for name in functions if ".FileFinder.find_spec:" in name]:
+                del functions[name]
+            return seen
         for seed in ("0", "4711"):
             stock = run(harness.clean_environment(PYTHONHASHSEED=seed))
             served = run(self.on(PYTHONHASHSEED=seed))

@@ -1,0 +1,90 @@
+// Things of importlib that were there when the client came, and whether they still are. Serving is
+// right only while everything that the replaced function would have called is the original.
+// Freestanding.
+#pragma once
+
+#include <Python.h>
+
+#include <cstddef>
+
+namespace pycds::loader {
+
+// Is `object` a Python function defined in the module whose namespace is `globals`?
+inline bool is_function_of(PyObject* object, PyObject* globals) {
+    return object != nullptr && PyFunction_Check(object) &&
+           PyFunction_GET_GLOBALS(object) == globals;
+}
+
+// Calls a plain function as the method of `self` with the arguments of a METH_FASTCALL |
+// METH_KEYWORDS call.
+inline PyObject* call_method(PyObject* function, PyObject* self, PyObject* const* arguments,
+                             Py_ssize_t count, PyObject* keywords) {
+    constexpr size_t kUsual = 8;
+    const auto passed =
+        static_cast<size_t>(count + (keywords == nullptr ? 0 : PyTuple_GET_SIZE(keywords)));
+    PyObject* few[kUsual];
+    PyObject** all = few;
+    if (passed >= kUsual) {
+        all = static_cast<PyObject**>(PyMem_Malloc((passed + 1) * sizeof *all));
+        if (all == nullptr) return PyErr_NoMemory();
+    }
+    all[0] = self;
+    for (size_t i = 0; i < passed; ++i) all[i + 1] = arguments[i];
+    PyObject* result = PyObject_Vectorcall(function, all, static_cast<size_t>(count + 1), keywords);
+    if (all != few) PyMem_Free(all);
+    return result;
+}
+
+// N functions found by name, in a class or in a module's namespace. References are kept for the
+// life of the process.
+template <size_t N>
+class PinnedFunctions {
+  public:
+    // Looks the names up in `type` and its bases. False if one is missing or is not a function of
+    // the module `globals`; no exception is left set.
+    bool pin_methods(PyTypeObject* type, const char* const (&names)[N], PyObject* globals) {
+        type_ = type;
+        return pin(names, globals);
+    }
+    // The same in the namespace `globals` itself.
+    bool pin_globals(const char* const (&names)[N], PyObject* globals) { return pin(names, globals); }
+
+    // A look-up in a type is a hit in CPython's method cache: some nanoseconds.
+    bool unchanged() const {
+        for (size_t i = 0; i < N; ++i) {
+            if (look_up(i) != values_[i]) return false;
+        }
+        return true;
+    }
+
+    PyObject* name(size_t i) const { return names_[i]; }
+    PyObject* function(size_t i) const { return values_[i]; }
+
+  private:
+    bool pin(const char* const (&names)[N], PyObject* globals) {
+        globals_ = globals;
+        for (size_t i = 0; i < N; ++i) {
+            names_[i] = PyUnicode_InternFromString(names[i]);
+            if (names_[i] == nullptr) {
+                PyErr_Clear();
+                return false;
+            }
+            values_[i] = look_up(i);
+            if (!is_function_of(values_[i], globals)) return false;
+            Py_INCREF(values_[i]);
+        }
+        return true;
+    }
+
+    PyObject* look_up(size_t i) const {
+        return type_ != nullptr ? _PyType_Lookup(type_, names_[i])
+                                : PyDict_GetItemWithError(globals_, names_[i]);
+    }
+
+    PyTypeObject* type_ = nullptr;
+    PyObject* globals_ = nullptr;
+    PyObject* names_[N] = {};
+    PyObject* values_[N] = {};
+};
+
+}  // namespace pycds::loader
