@@ -1,7 +1,8 @@
 """Adds up what several runs of ctest say: `summary.py DIRECTORY`, for script/test.
 
 Reads DIRECTORY/SUITE.xml (ctest --output-junit) and DIRECTORY/broken (lines of SUITE, tab, what
-failed before a test could run). Prints what was skipped with the reason, what failed, and last the
+failed before a test could run) and DIRECTORY/not-here (the same for suites that cannot run on this
+machine; each counts as one skipped test). Prints what was skipped with the reason, what failed, and last the
 line 'N passed, N failed, N skipped'. Exit status 1 if anything failed or nothing ran.
 """
 import pathlib
@@ -35,6 +36,10 @@ def main(directory):
     broken = directory / "broken"
     if broken.exists():
         failed += ["%s: %s" % tuple(line.split("\t", 1)) for line in broken.read_text().splitlines()]
+    not_here = directory / "not-here"
+    if not_here.exists():
+        skipped += ["%s (%s)" % tuple(line.split("\t", 1))
+                    for line in not_here.read_text().splitlines()]
     for report in sorted(directory.glob("*.xml")):
         suite = report.stem
         for case in ElementTree.parse(report).getroot().iter("testcase"):

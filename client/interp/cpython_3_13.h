@@ -57,11 +57,17 @@ inline constexpr bool kHasCoVersion = true;
         PYCDS_FIELD(PyLongObject, ob_base), PYCDS_FIELD(PyLongObject, long_value)      \
     }
 
+#define PYCDS_INT_VALUE_FIELDS                                                         \
+    {                                                                                  \
+        PYCDS_FIELD(_PyLongValue, lv_tag), PYCDS_FIELD(_PyLongValue, ob_digit)         \
+    }
+
 static_assert(covers(PYCDS_CODE_FIELDS, 0, sizeof(PyCodeObject), alignof(PyCodeObject)));
 static_assert(covers(PYCDS_STR_FIELDS, 0, sizeof(PyASCIIObject), alignof(PyASCIIObject)));
 static_assert(covers(PYCDS_COMPACT_STR_FIELDS, 0, sizeof(PyCompactUnicodeObject),
                      alignof(PyCompactUnicodeObject)));
 static_assert(covers(PYCDS_INT_FIELDS, 0, sizeof(PyLongObject), alignof(PyLongObject)));
+static_assert(covers(PYCDS_INT_VALUE_FIELDS, 0, sizeof(_PyLongValue), alignof(_PyLongValue)));
 
 // A field that changes its size without leaving a gap shows here (64-bit).
 static_assert(offsetof(PyCodeObject, co_code_adaptive) == 200);
@@ -70,12 +76,15 @@ static_assert(sizeof(PyLongObject) == 32);
 
 inline constexpr unsigned long long kVersionLayoutDigest = digest_of(
     PYCDS_CODE_FIELDS,
-    digest_of(PYCDS_STR_FIELDS, digest_of(PYCDS_COMPACT_STR_FIELDS, digest_of(PYCDS_INT_FIELDS))));
+    digest_of(PYCDS_STR_FIELDS, digest_of(PYCDS_COMPACT_STR_FIELDS,
+                                          digest_of(PYCDS_INT_FIELDS,
+                                                    digest_of(PYCDS_INT_VALUE_FIELDS)))));
 
 #undef PYCDS_CODE_FIELDS
 #undef PYCDS_STR_FIELDS
 #undef PYCDS_COMPACT_STR_FIELDS
 #undef PYCDS_INT_FIELDS
+#undef PYCDS_INT_VALUE_FIELDS
 
 inline constexpr size_t kCodePointers[] = {
     offsetof(PyCodeObject, co_consts),          offsetof(PyCodeObject, co_names),
