@@ -219,7 +219,8 @@ struct RootRecord {
 };
 static_assert(sizeof(RootRecord) == 104);
 
-// A frozenset and its elements, which lie behind it as an array of pointers (each an embedded
+// One for each frozenset of the image, ascending in `object`; those of one root follow those of the
+// root before it. A frozenset and its elements, which lie behind it as an array of pointers (each an embedded
 // pointer or an external reference). Belongs to one root, as intern lists do.
 struct FrozensetRecord {
     uint32_t object;    // word offset of the frozenset

@@ -81,10 +81,15 @@ Verdict Checker::check_roots() const {
         if (root.intern_size > interns_left || root.frozenset_count > frozensets_left) {
             return bad(Defect::kRootLists, at + offsetof(RootRecord, intern_first));
         }
+        const uint64_t next = table(RegionKind::kFrozensetLists).count - frozensets_left;
+        if (root.frozenset_count != 0 && root.frozenset_first != next) {
+            return bad(Defect::kRootLists, at + offsetof(RootRecord, frozenset_first));
+        }
         interns_left -= root.intern_size;
         frozensets_left -= root.frozenset_count;
         before = root;
     }
+    if (frozensets_left != 0) return bad(Defect::kRootLists, roots.offset);
     return {};
 }
 
@@ -189,6 +194,16 @@ Verdict Checker::check_lists() const {
     // A frozenset belongs to one root: all elements together are no more than the words there.
     const RegionEntry* frozensets = find_region(header_, RegionKind::kFrozensets);
     uint64_t elements_left = frozensets == nullptr ? 0 : frozensets->size / 8;
+    // Each frozenset is listed, once: an unlisted one would stay without a table.
+    const RegionEntry& lists = table(RegionKind::kFrozensetLists);
+    if (lists.count != (frozensets == nullptr ? 0 : frozensets->count)) {
+        return bad(Defect::kFrozensetEntry, lists.offset);
+    }
+    for (uint64_t i = 1; i < lists.count; ++i) {
+        if (entry<FrozensetRecord>(lists, i).object <= entry<FrozensetRecord>(lists, i - 1).object) {
+            return bad(Defect::kFrozensetEntry, lists.offset + i * sizeof(FrozensetRecord));
+        }
+    }
     for (uint64_t i = 0; i < roots.count; ++i) {
         const RootRecord root = entry<RootRecord>(roots, i);
         Verdict verdict = check_intern_list(root);

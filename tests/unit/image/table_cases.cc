@@ -149,6 +149,13 @@ const std::vector<DefectCase>& table_cases() {
          [](Forge& f) { f.root(0, [](RootRecord& r) { r.intern_size *= 3; }); }},
         {"RootLists_FrozensetShared", Defect::kRootLists,
          [](Forge& f) { f.root(0, [](RootRecord& r) { r.frozenset_count = 3; }); }},
+        {"RootLists_FrozensetsOfNobody", Defect::kRootLists,
+         [](Forge& f) { f.root(2, [](RootRecord& r) { r.frozenset_count = 0; }); }},
+        {"RootLists_FrozensetsOutOfOrder", Defect::kRootLists,
+         [](Forge& f) {
+             f.root(0, [](RootRecord& r) { r.frozenset_first = 1; });
+             f.root(1, [](RootRecord& r) { r.frozenset_first = 0; });
+         }},
         {"RootIndex_NotAPowerOfTwo", Defect::kRootIndex,
          [](Forge& f) {
              f.region(Kind::kRootIndex, [](RegionEntry& r) { r.count = 7, r.size = 28; });
@@ -258,6 +265,20 @@ const std::vector<DefectCase>& table_cases() {
          [](Forge& f) { edit_frozenset(f, 2, [](FrozensetRecord& r) { ++r.count; }); }},
         {"FrozensetEntry_ManyElements", Defect::kFrozensetEntry,
          [](Forge& f) { edit_frozenset(f, 0, [](FrozensetRecord& r) { r.count = 0xFFFF'FFFF; }); }},
+        {"FrozensetEntry_Twice", Defect::kFrozensetEntry,
+         [](Forge& f) {
+             const auto first = f.get<FrozensetRecord>(f.offset(Kind::kFrozensetLists));
+             edit_frozenset(f, 1, [&](FrozensetRecord& r) { r = first; });
+         }},
+        {"FrozensetEntry_OneUnlisted", Defect::kFrozensetEntry,
+         [](Forge& f) {
+             f.root(2, [](RootRecord& r) { r.frozenset_count = 0; });
+             edit_frozenset(f, 2, [](FrozensetRecord& r) { r = FrozensetRecord{}; });
+             f.region(Kind::kFrozensetLists, [](RegionEntry& r) {
+                 --r.count;
+                 r.size -= sizeof(FrozensetRecord);
+             });
+         }},
         {"FrozensetEntry_ElementsAgainAndAgain", Defect::kFrozensetEntry,
          [](Forge& f) { f = repeated_frozenset(); }},
         {"LeftOutEntry_ReasonZero", Defect::kLeftOutEntry,
