@@ -62,12 +62,12 @@ std::string json_text(const Interpreter& python, uint32_t planned, const wire::B
 
 std::string people_text(const Interpreter& python, uint32_t planned,
                         const wire::BuildReply& reply) {
-    std::string text =
-        fmt::format("built {} for {} (Python {}) from {} in {}\n",
-                    count_text(reply.images.size(), "image"), python.executable, python.version,
-                    count_text(planned, "source"), duration_text(reply.milliseconds));
+    std::string text = fmt::format(
+        "built {} for {} (Python {}) from {} in {}\n", count_text(reply.images.size(), "image"),
+        printable(python.executable), printable(python.version), count_text(planned, "source"),
+        duration_text(reply.milliseconds));
     for (const wire::ImageInfo& image : reply.images) {
-        text += fmt::format("image {}: {}, domain {}, {}\n", image.id,
+        text += fmt::format("image {}: {}, domain {}, {}\n", printable(image.id),
                             count_text(image.roots, "module"), domain_text(image),
                             human_size(image.size));
     }
@@ -76,7 +76,7 @@ std::string people_text(const Interpreter& python, uint32_t planned,
     if (left_out == 0) return text;
     text += fmt::format("left out {} ('pycdsctl show --left-out {}' names them):\n",
                         count_text(left_out, "source"),
-                        reply.images.empty() ? "IMAGE" : reply.images.front().id);
+                        reply.images.empty() ? "IMAGE" : printable(reply.images.front().id));
     Table table({{"", Table::Align::kLeft}, {"", Table::Align::kRight}});
     for (const wire::LeftOutCount& left : reply.left_out) {
         table.add({"  " + left.reason, std::to_string(left.count)});

@@ -5,13 +5,17 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
+#include <cstdio>
 #include <cstdlib>
 #include <cstring>
 
+#include "src/common/base/text.h"
 #include "src/common/os/fd_passing.h"
+#include "src/common/os/peer_identity.h"
 #include "src/common/wire/framing.h"
 
 namespace pycds::ctl {
@@ -49,6 +53,23 @@ Error connect_error(const std::string& path, int failure) {
     }
 }
 
+Status check_peer(int socket, const std::string& path) {
+    PeerIdentity peer;
+    if (!read_peer_identity(socket, &peer)) {
+        return errno_error("cannot see who listens at " + path);
+    }
+    const uid_t own = geteuid();
+    if (peer.uid == 0 || peer.uid == own) return Ok{};
+    std::string who = fmt::format("the daemon at {} runs as uid {}", path, peer.uid);
+    if (own != 0) {
+        return Error{ErrorCode::kPermissionDenied, who + ", neither root nor you: not trusted"};
+    }
+    static bool warned = false;  // a command may connect more than once
+    if (!warned) fmt::print(stderr, "pycdsctl: warning: {}\n", printable(who));
+    warned = true;
+    return Ok{};
+}
+
 }  // namespace
 
 std::string choose_socket(const std::string& wanted) {
@@ -83,6 +104,8 @@ Result<Connection> Connection::open(const std::string& socket_path) {
         result = connect(socket.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address);
     } while (result != 0 && errno == EINTR);
     if (result != 0) return connect_error(socket_path, errno);
+    Status trusted = check_peer(socket.get(), socket_path);
+    if (!trusted) return trusted.error();
     return Connection(std::move(socket), socket_path);
 }
 

@@ -28,7 +28,10 @@ class Connection {
     // How long the daemon may take for anything but a build.
     static constexpr std::chrono::milliseconds kPatience{10'000};
 
-    // kUnavailable if nobody answers there, kPermissionDenied if the socket is closed to us.
+    // kUnavailable if nobody answers there, kPermissionDenied if the socket is closed to us or
+    // who listens is neither root nor our own user: it would see our plan, and what it says is
+    // believed. Root goes on with anybody, with one warning on standard error: a system daemon may
+    // have a user of its own.
     static Result<Connection> open(const std::string& socket_path);
 
     // Sends a request and waits for its last reply. An ErrorReply becomes the Error. BuildProgress

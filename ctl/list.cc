@@ -55,7 +55,8 @@ Status run_list(const std::string& socket_path, bool json) {
 
 void add_list_command(CLI::App& app, const Globals& globals, Action& action) {
     auto json = std::make_shared<bool>(false);
-    CLI::App* command = app.add_subcommand("list", "List the images that you may map");
+    CLI::App* command = app.add_subcommand(
+        "list", "List the images that you may map; root and the daemon's user see all");
     command->fallthrough();
     command->add_flag("--json", *json, "Print JSON");
     command->footer("Example:\n  pycdsctl list");

@@ -6,8 +6,11 @@
 #include <CLI/CLI.hpp>
 #include <algorithm>
 #include <exception>
+#include <string_view>
 
 #include "ctl/command.h"
+#include "ctl/json.h"
+#include "ctl/output.h"
 #include "src/common/base/text.h"
 
 namespace {
@@ -18,13 +21,16 @@ using namespace pycds::ctl;
 constexpr const char* kFooter =
     "Exit status:\n"
     "  0  done\n"
-    "  1  failed for a reason none of the others is\n"
-    "  2  the command line, or what it asks for, makes no sense\n"
-    "  3  no such interpreter, module, client, image or file\n"
-    "  4  permission denied\n"
-    "  5  no daemon answers, or it went away\n"
-    "  6  an image is corrupt\n"
-    "  7  the build failed\n"
+    "  1  failed for a reason none of the others is (system)\n"
+    "  2  the command line, or what it asks for, makes no sense (invalid-argument)\n"
+    "  3  no such interpreter, module, client, image or file (not-found)\n"
+    "  4  permission denied, or a daemon not to be trusted (permission-denied)\n"
+    "  5  no daemon answers, or it went away (unavailable)\n"
+    "  6  an image is corrupt (corrupt)\n"
+    "  7  the build failed (build-failed)\n"
+    "A failure is one line on standard error. With --json, standard output says it too:\n"
+    "  {\"error\": {\"code\": \"not-found\", \"message\": \"...\"}}\n"
+    "where the code is the word in brackets above.\n"
     "\n"
     "Environment:\n"
     "  PYCDS_SOCKET  socket of the daemon, where --socket is not given\n"
@@ -42,11 +48,24 @@ void fill_standard_descriptors() {
     if (fd >= 0) close(fd);
 }
 
-int complain(std::string text, int status) {
-    std::replace(text.begin(), text.end(), '\n', ' ');
+int complain(Error error, bool as_json) {
+    std::replace(error.message.begin(), error.message.end(), '\n', ' ');
     // Names in it come from outside; a terminal must not take orders from them.
-    fmt::print(stderr, "pycdsctl: {}\n", printable(text));
-    return status;
+    fmt::print(stderr, "pycdsctl: {}\n", printable(error.message));
+    if (as_json && !has_printed()) {
+        JsonWriter json;
+        write_json(json.begin_object().key("error"), error);
+        json.end_object();
+        // If standard output is closed too, the line above and the exit status are all there is.
+        [[maybe_unused]] const Status ignored = print_out(json.text());
+    }
+    return exit_status(error.code);
+}
+
+// For where the command line has not been understood, or what was understood is gone.
+bool mentions_json(int argc, char** argv) {
+    return std::any_of(argv, argv + argc,
+                       [](const char* word) { return std::string_view(word) == "--json"; });
 }
 
 // CLI11 reports by exceptions; they end here.
@@ -63,12 +82,14 @@ int parse(CLI::App& app, int argc, char** argv, bool* done) {
         const auto chosen = app.get_subcommands();
         if (const auto unknown = app.remaining(); chosen.empty() && !unknown.empty()) {
             const char* kind = unknown[0].starts_with('-') ? "option" : "command";
-            return complain(fmt::format("no {} '{}' (see 'pycdsctl --help')", kind, unknown[0]),
-                            kExitUsage);
+            return complain({ErrorCode::kInvalidArgument,
+                             fmt::format("no {} '{}' (see 'pycdsctl --help')", kind, unknown[0])},
+                            mentions_json(argc, argv));
         }
-        return complain(fmt::format("{} (see 'pycdsctl{} --help')", error.what(),
-                                    chosen.empty() ? "" : " " + chosen[0]->get_name()),
-                        kExitUsage);
+        return complain({ErrorCode::kInvalidArgument,
+                         fmt::format("{} (see 'pycdsctl{} --help')", error.what(),
+                                     chosen.empty() ? "" : " " + chosen[0]->get_name())},
+                        mentions_json(argc, argv));
     }
 }
 
@@ -96,7 +117,7 @@ int run(int argc, char** argv) {
     if (done) return parsed;
     const Status status = action();
     if (status) return 0;
-    return complain(status.error().message, exit_status(status.error().code));
+    return complain(status.error(), app.get_subcommands().front()->count("--json") > 0);
 }
 
 }  // namespace
@@ -107,6 +128,6 @@ int main(int argc, char** argv) {
         return run(argc, argv);
     } catch (const std::exception& error) {
         // Out of memory, or a bug.
-        return complain(error.what(), kExitFailed);
+        return complain({ErrorCode::kSystem, error.what()}, mentions_json(argc, argv));
     }
 }

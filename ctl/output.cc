@@ -9,12 +9,36 @@
 
 namespace pycds::ctl {
 
+namespace {
+
+bool printed = false;
+
+const char* code_name(ErrorCode code) {
+    switch (code) {
+        case ErrorCode::kInvalidArgument: return "invalid-argument";
+        case ErrorCode::kNotFound: return "not-found";
+        case ErrorCode::kPermissionDenied: return "permission-denied";
+        case ErrorCode::kUnavailable: return "unavailable";
+        case ErrorCode::kCorrupt: return "corrupt";
+        case ErrorCode::kBuildFailed: return "build-failed";
+        case ErrorCode::kSystem: return "system";
+    }
+    return "system";
+}
+
+}  // namespace
+
 Status print_out(std::string_view text) {
+    printed = true;
     if (std::fwrite(text.data(), 1, text.size(), stdout) != text.size() ||
         std::fflush(stdout) != 0) {
         return errno_error("cannot write to standard output");
     }
     return Ok{};
+}
+
+bool has_printed() {
+    return printed;
 }
 
 std::string duration_text(uint64_t milliseconds) {
@@ -68,6 +92,13 @@ void write_json(JsonWriter& json, const wire::ImageInfo& image) {
         .field("left_out", image.left_out)
         .field("published_unix_ms", image.published_unix_ms)
         .field("attaches", image.attaches)
+        .end_object();
+}
+
+void write_json(JsonWriter& json, const Error& error) {
+    json.begin_object()
+        .field("code", code_name(error.code))
+        .field("message", error.message)
         .end_object();
 }
 

@@ -8,6 +8,8 @@
 #include <cstdlib>
 #include <string_view>
 
+#include "src/common/base/text.h"
+
 namespace pycds::ctl {
 namespace {
 
@@ -35,7 +37,7 @@ void put(std::string_view text) {
 
 std::string progress_line(const std::string& label, uint32_t done, uint32_t total, uint64_t seconds,
                           size_t width) {
-    std::string line = label;
+    std::string line = printable(label);
     if (total > 0) {
         const uint32_t shown = std::min(done, total);
         const size_t filled = kBarWidth * shown / total;

@@ -38,9 +38,10 @@ std::string people_text(const std::string& socket_path, const wire::StatusReply&
         "attaches:    {}, {} without an image\n"
         "builds:      {} done, {} failed, {} running\n"
         "connections: {}\n",
-        status.version, socket_path, status.pid, duration_text(status.uptime_ms), status.images,
-        human_size(status.image_bytes), status.attaches, status.attach_misses, status.builds_done,
-        status.builds_failed, status.builds_running, status.connections);
+        printable(status.version), printable(socket_path), status.pid,
+        duration_text(status.uptime_ms), status.images, human_size(status.image_bytes),
+        status.attaches, status.attach_misses, status.builds_done, status.builds_failed,
+        status.builds_running, status.connections);
 }
 
 Status run_status(const std::string& socket_path, bool json) {

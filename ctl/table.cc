@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "src/common/base/text.h"
+
 namespace pycds::ctl {
 namespace {
 
@@ -16,6 +18,7 @@ size_t width_of(const std::string& text) {
 
 void Table::add(std::vector<std::string> cells) {
     cells.resize(columns_.size());
+    for (std::string& cell : cells) cell = printable(cell);
     rows_.push_back(std::move(cells));
 }
 

@@ -16,7 +16,8 @@ class Table {
 
     explicit Table(std::vector<Column> columns) : columns_(std::move(columns)) {}
 
-    // One cell per column; missing ones are empty, surplus ones dropped.
+    // One cell per column; missing ones are empty, surplus ones dropped. Any bytes: text() has them
+    // as printable() makes them.
     void add(std::vector<std::string> cells);
 
     // Titles and rows, two spaces between columns, none at the end of a line.

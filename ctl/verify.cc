@@ -44,7 +44,8 @@ Result<std::vector<std::string>> every_id(const std::string& socket_path) {
     return ids;
 }
 
-std::string json_text(const std::vector<Finding>& findings) {
+// `failure`, if there is one, is that of the whole command.
+std::string json_text(const std::vector<Finding>& findings, const Error* failure) {
     JsonWriter json;
     json.begin_object().key("images").begin_array();
     for (const Finding& finding : findings) {
@@ -52,19 +53,21 @@ std::string json_text(const std::vector<Finding>& findings) {
             .field("image", finding.image)
             .field("ok", finding.status.ok())
             .field("size", finding.size);
-        if (!finding.status) json.field("error", finding.status.error().message);
+        if (!finding.status) write_json(json.key("error"), finding.status.error());
         json.end_object();
     }
-    json.end_array().end_object();
+    json.end_array();
+    if (failure != nullptr) write_json(json.key("error"), *failure);
+    json.end_object();
     return json.text();
 }
 
 std::string people_text(const std::vector<Finding>& findings) {
     std::string text;
     for (const Finding& finding : findings) {
-        text += finding.status
-                    ? fmt::format("{}: good, {}\n", finding.image, human_size(finding.size))
-                    : finding.status.error().message + '\n';
+        text += finding.status ? fmt::format("{}: good, {}\n", printable(finding.image),
+                                             human_size(finding.size))
+                               : printable(finding.status.error().message) + '\n';
     }
     return text;
 }
@@ -90,10 +93,16 @@ Status run_verify(const VerifyOptions& options, const std::string& socket_path) 
     }
     // One image that is bad is the error itself; of several, standard output has each.
     if (findings.size() == 1 && first != nullptr && !options.json) return *first;
-    Status printed = print_out(options.json ? json_text(findings) : people_text(findings));
-    if (!printed || first == nullptr) return printed;
-    return Error{first->code, fmt::format("{} of {} failed, the first: {}", bad,
-                                          count_text(findings.size(), "image"), first->message)};
+    Status status = Ok{};
+    if (first != nullptr) {
+        status =
+            Error{first->code, fmt::format("{} of {} failed, the first: {}", bad,
+                                           count_text(findings.size(), "image"), first->message)};
+    }
+    Status printed =
+        print_out(options.json ? json_text(findings, status ? nullptr : &status.error())
+                               : people_text(findings));
+    return printed ? status : printed;
 }
 
 }  // namespace

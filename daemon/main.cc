@@ -3,6 +3,7 @@
 #include <unistd.h>
 
 #include <cstdio>
+#include <exception>
 #include <optional>
 #include <string>
 #include <utility>
@@ -18,18 +19,20 @@
 #include "daemon/sys/service_manager.h"
 #include "daemon/sys/system_clock.h"
 #include "src/common/base/log.h"
+#include "src/common/base/text.h"
 
 namespace pycds {
 namespace {
 
 // The service manager's socket if there is one, else our own.
-Result<ipc::Listener> open_listener(const config::Options& options) {
+Result<ipc::Listener> open_listener(const config::Options& options, int stop_fd) {
     Result<std::optional<UniqueFd>> passed = sys::take_activation_socket();
     if (!passed) return passed.error();
     if (passed->has_value()) return ipc::Listener::adopt(std::move(**passed));
     // Everybody may talk to the system's daemon: peers are judged by who they are.
-    return ipc::Listener::open(options.user ? ipc::ListenerOptions{options.socket, 0600, 0700}
-                                            : ipc::ListenerOptions{options.socket, 0666, 0755});
+    return ipc::Listener::open(options.user
+                                   ? ipc::ListenerOptions{options.socket, 0600, 0700, stop_fd}
+                                   : ipc::ListenerOptions{options.socket, 0666, 0755, stop_fd});
 }
 
 Status run(const config::Options& options) {
@@ -39,8 +42,11 @@ Status run(const config::Options& options) {
     // Before any thread.
     const Result<UniqueFd> signals = sys::block_stop_signals();
     if (!signals) return signals.error();
-    const Result<ipc::Listener> listener = open_listener(options);
-    if (!listener) return listener.error();
+    const Result<ipc::Listener> listener = open_listener(options, signals->get());
+    if (!listener) {
+        if (sys::take_signal(signals->get()) != 0) return Ok{};  // it was asked to stop
+        return listener.error();
+    }
 
     log_info("pycdsd " PYCDS_VERSION " started, clients in " + options.clients);
     const uint64_t budget = options.image_budget_mib << 20;
@@ -68,8 +74,9 @@ Status run(const config::Options& options) {
     loop.run();
     log_info("shutting down");
     sys::notify_stopping();
-    server.stop();
+    // Before the connections go, which would cancel them too, for another reason.
     service.cancel_builds();
+    server.stop();
     return Ok{};
 }
 
@@ -96,5 +103,11 @@ int main_with(int argc, char** argv) {
 }  // namespace pycds
 
 int main(int argc, char** argv) {
-    return pycds::main_with(argc, argv);
+    // Nothing of ours throws; the standard library and Asio may, if memory runs out for one.
+    try {
+        return pycds::main_with(argc, argv);
+    } catch (const std::exception& error) {
+        pycds::log_error(pycds::printable(error.what()));
+        return 1;
+    }
 }

@@ -24,9 +24,10 @@ class PolicyAdapter final : public core::AccessPolicy {
     bool may_drop(const PeerIdentity& peer, wire::Domain domain, uid_t uid) const override {
         return access_.may_drop(peer, domain, uid);
     }
-    std::vector<wire::Domain> place_sources(const PeerIdentity& peer,
-                                            const std::vector<std::string>& paths) const override {
-        return access_.place_sources(peer, paths);
+    Result<std::vector<wire::Domain>> place_sources(
+        const PeerIdentity& peer, const std::string& python,
+        const std::vector<std::string>& paths) const override {
+        return access_.place_sources(peer, python, paths);
     }
 
   private:

@@ -7,6 +7,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <new>
 #include <optional>
 #include <span>
 #include <string>
@@ -26,11 +27,6 @@ namespace {
 
 using image::LeftOutReason;
 
-struct PlanEntry {
-    std::string path;
-    bool trusted = false;
-};
-
 struct Arguments {
     int plan_fd = -1;
     int out_fd = -1;
@@ -38,7 +34,7 @@ struct Arguments {
     ImageParameters parameters;
 };
 
-Result<std::vector<PlanEntry>> read_plan(int fd) {
+Result<std::vector<std::string>> read_plan(int fd) {
     std::string text;
     char buffer[1 << 16];
     for (;;) {
@@ -48,20 +44,18 @@ Result<std::vector<PlanEntry>> read_plan(int fd) {
         if (n == 0) break;
         text.append(buffer, static_cast<size_t>(n));
     }
-    std::vector<PlanEntry> plan;
+    std::vector<std::string> plan;
     size_t at = 0;
     while (at < text.size()) {
         const size_t end = text.find('\0', at);
-        if (end == std::string::npos || end == at || (text[at] != '+' && text[at] != '-')) {
+        if (end == std::string::npos || end == at) {
             return Error{ErrorCode::kInvalidArgument,
                          "the plan is malformed at byte " + std::to_string(at)};
         }
-        plan.push_back({text.substr(at + 1, end - at - 1), text[at] == '+'});
+        plan.push_back(text.substr(at, end - at));
         at = end + 1;
     }
-    std::stable_sort(plan.begin(), plan.end(), [](const PlanEntry& a, const PlanEntry& b) {
-        return a.path < b.path;
-    });
+    std::sort(plan.begin(), plan.end());
     return plan;
 }
 
@@ -92,14 +86,18 @@ class Build {
         if (fix_filename_ == nullptr) {
             return Error{ErrorCode::kBuildFailed, "this interpreter has no _imp._fix_co_filename"};
         }
-        if (pycds_interned_dict() == nullptr) {
-            arguments_.parameters.interned_dict = find_interned_dict_variable();
+        PyObject* interned = pycds_interned_dict();
+        if (interned == nullptr) {
+            const void* variable = find_interned_dict_variable();
+            arguments_.parameters.interned_dict = variable;
+            if (variable != nullptr) interned = *static_cast<PyObject* const*>(variable);
         }
+        graph_.note_startup_strings(interned);
         std::string version = Py_GetVersion();
         std::replace(version.begin(), version.end(), '\n', ' ');
         arguments_.parameters.python = version;
 
-        Result<std::vector<PlanEntry>> plan = read_plan(arguments_.plan_fd);
+        Result<std::vector<std::string>> plan = read_plan(arguments_.plan_fd);
         if (!plan) return std::move(plan).error();
         gather(*plan);
         report("progress " + std::to_string(plan->size()) + " " + std::to_string(plan->size()));
@@ -134,26 +132,25 @@ class Build {
         [[maybe_unused]] const ssize_t n = ::write(arguments_.report_fd, text.data(), text.size());
     }
 
-    void gather(const std::vector<PlanEntry>& plan) {
+    void gather(const std::vector<std::string>& plan) {
         constexpr size_t kReportEvery = 64;
         for (size_t i = 0; i < plan.size(); ++i) {
             if (i % kReportEvery == 0) {
                 report("progress " + std::to_string(i) + " " + std::to_string(plan.size()));
             }
-            const bool repeated = i != 0 && plan[i].path == plan[i - 1].path;
+            const bool repeated = i != 0 && plan[i] == plan[i - 1];
             const std::optional<LeftOutReason> reason =
                 repeated ? LeftOutReason::kDuplicate : gather_one(plan[i]);
             // Longer than the system can open, longer than an image may hold.
-            if (reason) left_out_.push_back({plan[i].path.substr(0, image::kMaxPathSize), *reason});
+            if (reason) left_out_.push_back({plan[i].substr(0, image::kMaxPathSize), *reason});
         }
     }
 
-    std::optional<LeftOutReason> gather_one(const PlanEntry& entry) {
-        if (entry.path.size() > image::kMaxPathSize) return LeftOutReason::kPath;
-        if (!entry.trusted) return LeftOutReason::kNotTrusted;
+    std::optional<LeftOutReason> gather_one(const std::string& path) {
+        if (path.size() > image::kMaxPathSize) return LeftOutReason::kPath;
         const image::InterpreterIdentity& interpreter = arguments_.parameters.interpreter;
         PycRequest request;
-        request.source = entry.path;
+        request.source = path;
         request.cache_tag = interpreter.cache_tag;
         request.optimize = interpreter.optimize;
         request.magic_number = interpreter.magic_number;
@@ -166,7 +163,7 @@ class Build {
         const MarshalScan scan = scan_marshal(stream);
         if (!scan.ok) return LeftOutReason::kPycCorrupt;
         if (scan.nested_frozenset) return LeftOutReason::kConstant;
-        PyObject* code = unmarshal(stream, entry.path);
+        PyObject* code = unmarshal(stream, path);
         if (code == nullptr) return LeftOutReason::kPycCorrupt;
         PyObject* twin = nullptr;
         if (!scan.frozensets.empty()) {
@@ -175,13 +172,13 @@ class Build {
             for (const size_t at : scan.frozensets) {
                 stream[at] = static_cast<unsigned char>((stream[at] & 0x80) | '(');
             }
-            twin = unmarshal(stream, entry.path);
+            twin = unmarshal(stream, path);
             if (twin == nullptr) {
                 Py_DECREF(code);
                 return LeftOutReason::kPycCorrupt;
             }
         }
-        const bool added = graph_.add_module(entry.path, code, twin);
+        const bool added = graph_.add_module(path, code, twin);
         Py_XDECREF(twin);
         if (!added) return LeftOutReason::kConstant;
         // Only the file's identity is needed from here on.
@@ -271,9 +268,14 @@ PyObject* build(PyObject*, PyObject* args) {
     PyGC_Disable();
     // Leaked: the process ends next, and freeing a million objects would only take time.
     auto* work = new Build(std::move(arguments));
-    const Status status = work->run();
-    if (status.ok()) Py_RETURN_NONE;
-    return PyUnicode_DecodeFSDefault(status.error().message.c_str());
+    try {
+        const Status status = work->run();
+        if (status.ok()) Py_RETURN_NONE;
+        return PyUnicode_DecodeFSDefault(status.error().message.c_str());
+    } catch (const std::bad_alloc&) {
+        return PyUnicode_FromString(
+            "out of memory: the builder has what pycdsd's --build-memory gives it");
+    }
 }
 
 PyMethodDef methods[] = {

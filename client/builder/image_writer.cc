@@ -76,8 +76,9 @@ class Writer {
     void start_page() { bytes_.resize(align_up(bytes_.size(), image::kPageSize)); }
 
     // Objects of a region in the order in which they lie: module by module, as they were gathered.
-    // But strings that many modules share come first: whatever a process imports, it uses most of
-    // these, and each string used is written once (hash and interned state).
+    // But of the interned strings, each of which is written once where it is used (hash and interned
+    // state), those come first that every client writes when it starts, then those that many modules
+    // share: whatever a process imports, it uses most of these.
     std::vector<uint32_t> order_of(RegionKind kind) const {
         std::vector<uint32_t> order;
         for (uint32_t i = 0; i < graph_.nodes().size(); ++i) {
@@ -85,7 +86,10 @@ class Writer {
         }
         if (kind != RegionKind::kStrInterned) return order;
         const std::vector<uint32_t> users = modules_using_nodes();
-        const auto rank = [&](uint32_t node) { return users[node] < 2 ? 0 : users[node]; };
+        const auto rank = [&](uint32_t node) {
+            if (graph_.nodes()[node].at_startup) return 0xffffffffU;
+            return users[node] < 2 ? 0 : users[node];
+        };
         std::stable_sort(order.begin(), order.end(),
                          [&](uint32_t a, uint32_t b) { return rank(a) > rank(b); });
         return order;
@@ -116,6 +120,7 @@ class Writer {
             const uint64_t begin = align_up(end, image::kPageSize);
             end = begin;
             uint64_t count = 0;
+            uint64_t hot_end = begin;
             for (const uint32_t number : order_of(kind)) {
                 Node& node = graph_.nodes()[number];
                 end = align_up(end, image::kObjectAlignment);
@@ -123,12 +128,13 @@ class Writer {
                 node.offset = end;
                 end += node.size;
                 ++count;
+                if (node.at_startup) hot_end = align_up(end, sizeof(uint64_t));
                 if (node.type == TypeIndex::kCode) ++code_count_;
             }
             // Words are marked in bitmaps, so a region is made of whole ones.
             end = align_up(end, sizeof(uint64_t));
-            const bool hot = kind == RegionKind::kCodeRunOnce || kind == RegionKind::kStrInterned;
-            regions_.push_back({kind, 0, begin, end - begin, hot ? end - begin : 0, count});
+            if (kind == RegionKind::kCodeRunOnce) hot_end = end;
+            regions_.push_back({kind, 0, begin, end - begin, hot_end - begin, count});
         }
         objects_end_ = align_up(end, image::kPageSize);
         bytes_.resize(objects_end_);

@@ -1,7 +1,5 @@
 #include "client/builder/object_graph.h"
 
-#include <unordered_set>
-
 #include "client/interp/common_layout.h"
 #include "client/interp/identity.h"
 #include "client/interp/internals.h"
@@ -191,6 +189,7 @@ class ObjectGraph::Visitor {
         if (known != graph_->interned_.end()) return known->second;
         const uint32_t node =
             add(object, TypeIndex::kStr, RegionKind::kStrInterned, interp::str_size(object));
+        graph_->nodes_[node].at_startup = graph_->startup_strings_.count(object) != 0;
         graph_->interned_.emplace(object, node);
         return node;
     }
@@ -302,6 +301,14 @@ class ObjectGraph::Visitor {
 
 ObjectGraph::~ObjectGraph() {
     for (const Module& module : modules_) Py_XDECREF(module.owner);
+}
+
+void ObjectGraph::note_startup_strings(PyObject* interned) {
+    if (interned == nullptr) return;
+    Py_ssize_t position = 0;
+    PyObject* key = nullptr;
+    PyObject* value = nullptr;
+    while (PyDict_Next(interned, &position, &key, &value)) startup_strings_.insert(value);
 }
 
 bool ObjectGraph::add_module(const std::string& path, PyObject* code, PyObject* twin) {

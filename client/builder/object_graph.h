@@ -8,6 +8,7 @@
 #include <string>
 #include <string_view>
 #include <unordered_map>
+#include <unordered_set>
 #include <vector>
 
 #include "src/common/image/format.h"
@@ -27,6 +28,7 @@ struct Node {
     image::RegionKind region{};
     uint64_t size = 0;           // bytes, the array behind a frozenset included
     uint64_t offset = 0;         // in the image; set by the layout
+    bool at_startup = false;     // a string that every process has interned when the client starts
     uint32_t first_reference = 0;
     uint32_t reference_count = 0;  // in the order of the object's slots
 };
@@ -45,6 +47,10 @@ class ObjectGraph {
     ObjectGraph(const ObjectGraph&) = delete;
     ObjectGraph& operator=(const ObjectGraph&) = delete;
     ~ObjectGraph();
+
+    // Takes note of the strings that are interned now, before any module is added (`interned`: the
+    // interpreter's dict of them, or nullptr).
+    void note_startup_strings(PyObject* interned);
 
     // Adds a module's code object (a strong reference, taken over) with all that it refers to.
     // `twin` is the same module with tuples in place of frozensets, or nullptr if it has none
@@ -72,6 +78,7 @@ class ObjectGraph {
     std::vector<Module> modules_;
     // Shared between modules: canonical strings by identity, tables of code objects by content.
     std::unordered_map<PyObject*, uint32_t> interned_;
+    std::unordered_set<PyObject*> startup_strings_;
     std::unordered_map<std::string_view, uint32_t> tables_;
 };
 

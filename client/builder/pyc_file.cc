@@ -65,7 +65,12 @@ std::optional<LeftOutReason> read_pyc(const PycRequest& request, PycFile* out) {
     if (stat(request.source.c_str(), &source) != 0) return LeftOutReason::kNoSource;
 
     out->path = pyc_path(request.source, request.cache_tag, request.optimize);
-    const UniqueFd fd(open(out->path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY));
+    // For everybody: the daemon's policy has vouched for the directory that holds the file, not for
+    // where a symbolic link leads.
+    const int link_rule = request.for_everybody ? O_NOFOLLOW : 0;
+    const UniqueFd fd(
+        open(out->path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY | link_rule));
+    if (!fd && errno == ELOOP && request.for_everybody) return LeftOutReason::kNotTrusted;
     if (!fd) return errno == ENOENT || errno == ENOTDIR ? LeftOutReason::kNoPyc
                                                         : LeftOutReason::kPycUnreadable;
     struct stat before {};

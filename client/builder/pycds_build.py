@@ -22,6 +22,7 @@ def main():
         made_for = sorted(name[8:] for name in os.listdir(root) if name.startswith("cpython-"))
         fail(report_fd, 3, "there is no client for CPython %s (%s); there are clients for: %s"
              % (version, sys.executable, ", ".join(made_for) or "none"))
+    import site  # noqa: F401  (not run: its strings are those of every process that starts)
     import _imp
     from _frozen_importlib import ModuleSpec
     spec = ModuleSpec("_pycds_builder", None, origin=path)

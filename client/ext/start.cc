@@ -13,6 +13,7 @@
 #include "client/link/attach.h"
 #include "client/loader/find_spec.h"
 #include "client/loader/get_code.h"
+#include "client/loader/interning.h"
 #include "src/common/image/checksum.h"
 
 namespace pycds::ext {
@@ -45,6 +46,7 @@ const char* environment(const char* name) {
 }
 
 void disarm_at_exit() {
+    why_not = "finalized";
     loader::code_server().disarm();
     loader::finder_server().disarm();
 }
@@ -71,6 +73,8 @@ const char* map_images(const link::Attachment& attachment,
 }
 
 const char* try_to_start() {
+    // First of all: what follows reads the interpreter's own structs.
+    if (Py_Version != PY_VERSION_HEX) return "client-for-another-version";
     if (const char* mode = environment("PYCDS")) {
         if (std::strcmp(mode, "off") == 0) return "switched-off";
         verbose = std::strcmp(mode, "verbose") == 0;
@@ -94,6 +98,7 @@ const char* try_to_start() {
     }
     if (const char* failure = map_images(attachment, expectation)) return failure;
     if (const char* failure = loader::code_server().install()) return failure;
+    loader::interning().begin(*loader::code_server().images());
     // Works on its own; without it finding modules is as fast as stock.
     if (const char* failure = loader::finder_server().install()) {
         say("stock FileFinder.find_spec stays: %s", failure);

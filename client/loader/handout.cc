@@ -8,10 +8,7 @@
 namespace pycds::loader {
 namespace {
 
-constinit Interning interning;
-
 void intern_strings(const MappedImage& image, const image::RootRecord& root) {
-    interning.begin(image);
     const uint32_t* at = image.intern_list(root);
     const uint32_t* end = at + root.intern_size;
     while (at != end) {
@@ -20,7 +17,7 @@ void intern_strings(const MappedImage& image, const image::RootRecord& root) {
         at += 2;
         // Interned before, for another module of this image: it is the canonical one.
         if (PyUnicode_CHECK_INTERNED(string) == 0) {
-            PyObject* known = interning.canonical(string);
+            PyObject* known = interning().canonical(string);
             if (known != string) {
                 for (uint32_t i = 0; i < slots; ++i) *image.at_word<PyObject*>(at[i]) = known;
             }

@@ -1,6 +1,7 @@
 #include "client/loader/mapped_image.h"
 
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -21,6 +22,14 @@ namespace {
 
 using image::Header;
 using image::RegionKind;
+
+// A process under a limit of address space may need what is left of it.
+bool room_for(uint64_t size) {
+    constexpr uint64_t kPart = 16;
+    rlimit limit{};
+    return getrlimit(RLIMIT_AS, &limit) != 0 || limit.rlim_cur == RLIM_INFINITY ||
+           size <= limit.rlim_cur / kPart;
+}
 
 bool is_slot_base(uint64_t base) {
     for (uint32_t slot = 0; slot < image::kSlots; ++slot) {
@@ -48,6 +57,8 @@ const char* MappedImage::map(int fd, const Expectation& expectation) {
     }
     if (header.runtime_base != expectation.runtime_base) return "interpreter-moved";
     if (!is_slot_base(header.requested_base)) return "image-base";
+
+    if (!room_for(static_cast<uint64_t>(file_size))) return "address-space-limit";
 
     // Read-only as a whole, then writable where the objects are: tables are never written, and
     // only writable private memory counts against RLIMIT_DATA and the commit limit.
@@ -103,6 +114,10 @@ void MappedImage::locate_tables(const Header& header) {
     generation_ = header.generation;
     domain_ = header.domain;
     const auto table = [&](RegionKind kind) { return image::find_region(header, kind); };
+    if (const image::RegionEntry* strings = table(RegionKind::kStrInterned)) {
+        startup_strings_begin_ = base_ + strings->offset;
+        startup_strings_end_ = startup_strings_begin_ + strings->hot_size;
+    }
     root_count_ = static_cast<uint32_t>(table(RegionKind::kRoots)->count);
     index_mask_ = static_cast<uint32_t>(table(RegionKind::kRootIndex)->count) - 1;
     roots_ = at<const image::RootRecord>(table(RegionKind::kRoots)->offset);

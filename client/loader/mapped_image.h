@@ -55,6 +55,10 @@ class MappedImage {
         return interned_dict_variable_ == nullptr ? nullptr : *interned_dict_variable_;
     }
 
+    // The strings that an interpreter has interned when it starts, one behind the other.
+    uint64_t startup_strings_begin() const { return startup_strings_begin_; }
+    uint64_t startup_strings_end() const { return startup_strings_end_; }
+
     // Each code object is handed out once per process: a second import, reload or run of the same
     // module gets a fresh one from stock. False if this root was taken before. Call with the GIL.
     bool take(const image::RootRecord& root);
@@ -78,6 +82,8 @@ class MappedImage {
     const char* paths_ = nullptr;
     const uint32_t* intern_lists_ = nullptr;
     const image::FrozensetRecord* frozensets_ = nullptr;
+    uint64_t startup_strings_begin_ = 0;  // addresses
+    uint64_t startup_strings_end_ = 0;
     void* const* interned_dict_variable_ = nullptr;
     unsigned char* taken_ = nullptr;  // bitmap, allocated with the first hand-out
 };

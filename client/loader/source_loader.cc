@@ -16,6 +16,17 @@ constexpr const char* kFunctionNames[] = {"cache_from_source",        "_classify
                                           "_compile_bytecode",        "_path_stat",
                                           "_check_name"};
 
+// Built-in functions that those call. Who replaces one of them (a virtual file system, a tracer of
+// imports) wants to be called.
+struct Builtin {
+    const char* module;
+    const char* name;
+};
+constexpr Builtin kBuiltins[] = {{"posix", "stat"},
+                                 {"marshal", "loads"},
+                                 {"_io", "open_code"},
+                                 {"_imp", "_fix_co_filename"}};
+
 PyObject* intern(const char* text) { return PyUnicode_InternFromString(text); }
 
 }  // namespace
@@ -43,7 +54,7 @@ const char* SourceLoader::inspect() {
     if (!is_function_of(original_, globals)) return "importlib-patched";
     Py_INCREF(original_);
     if (!methods_.pin_methods(type_, kMethodNames, globals) ||
-        !functions_.pin_globals(kFunctionNames, globals)) {
+        !functions_.pin_globals(kFunctionNames, globals) || !pin_builtins()) {
         return "importlib-patched";
     }
 
@@ -60,10 +71,44 @@ const char* SourceLoader::inspect() {
     return nullptr;
 }
 
+bool SourceLoader::pin_builtins() {
+    static_assert(sizeof kBuiltins / sizeof *kBuiltins == kBuiltinCount);
+    PyObject* modules = PyImport_GetModuleDict();  // borrowed
+    for (size_t i = 0; i < kBuiltinCount; ++i) {
+        PyObject* module = PyDict_GetItemString(modules, kBuiltins[i].module);  // borrowed
+        builtin_names_[i] = intern(kBuiltins[i].name);
+        if (module == nullptr || !PyModule_Check(module) || builtin_names_[i] == nullptr) {
+            PyErr_Clear();
+            return false;
+        }
+        builtin_dicts_[i] = Py_NewRef(PyModule_GetDict(module));
+        builtins_[i] = PyDict_GetItemWithError(builtin_dicts_[i], builtin_names_[i]);
+        if (builtins_[i] == nullptr || !PyCFunction_Check(builtins_[i])) {
+            PyErr_Clear();
+            return false;
+        }
+        Py_INCREF(builtins_[i]);
+    }
+    return true;
+}
+
+// The class in whose namespace the original stands: what overrides or replaces it goes on doing so.
+PyTypeObject* SourceLoader::defining_type() const {
+    for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(type_->tp_mro); ++i) {
+        auto* base = reinterpret_cast<PyTypeObject*>(PyTuple_GET_ITEM(type_->tp_mro, i));
+        if (base->tp_dict != nullptr &&
+            PyDict_GetItemWithError(base->tp_dict, get_code_name_) == original_) {
+            return base;
+        }
+    }
+    return nullptr;
+}
+
 const char* SourceLoader::install(PyMethodDef* definition) {
-    PyObject* installed = PyDescr_NewMethod(type_, definition);
+    PyTypeObject* type = defining_type();
+    PyObject* installed = type == nullptr ? nullptr : PyDescr_NewMethod(type, definition);
     if (installed == nullptr ||
-        PyObject_SetAttr(reinterpret_cast<PyObject*>(type_), get_code_name_, installed) != 0) {
+        PyObject_SetAttr(reinterpret_cast<PyObject*>(type), get_code_name_, installed) != 0) {
         PyErr_Clear();
         return "importlib-patched";
     }
@@ -72,6 +117,11 @@ const char* SourceLoader::install(PyMethodDef* definition) {
 
 bool SourceLoader::unchanged() const {
     if (!methods_.unchanged() || !functions_.unchanged()) return false;
+    for (size_t i = 0; i < kBuiltinCount; ++i) {
+        if (PyDict_GetItemWithError(builtin_dicts_[i], builtin_names_[i]) != builtins_[i]) {
+            return false;
+        }
+    }
     // The name of the .pyc depends on these (cache_from_source).
     if (PySys_GetObject("pycache_prefix") != Py_None) return false;
     if (PySys_GetObject("flags") != flags_) return false;

@@ -15,8 +15,8 @@ class SourceLoader {
     // ...). References are kept for the life of the process. No exception is left set.
     const char* inspect();
 
-    // Puts `function` (a PyMethodDef's, METH_FASTCALL | METH_KEYWORDS) in the place of
-    // SourceFileLoader.get_code, as a method descriptor, so that binding and inspect work.
+    // Puts a function (METH_FASTCALL | METH_KEYWORDS) in the place of get_code, in the class that
+    // defines it (SourceLoader), as a method descriptor, so that binding and inspect work.
     const char* install(PyMethodDef* definition);
 
     // Is everything still as inspect() found it?
@@ -33,10 +33,18 @@ class SourceLoader {
     bool hash_pycs_are_checked() const;
 
   private:
+    static constexpr size_t kBuiltinCount = 4;
+
+    bool pin_builtins();
+    PyTypeObject* defining_type() const;
+
     PyTypeObject* type_ = nullptr;
     PyObject* original_ = nullptr;
     PinnedFunctions<6> methods_;
     PinnedFunctions<7> functions_;
+    PyObject* builtin_dicts_[kBuiltinCount] = {};
+    PyObject* builtin_names_[kBuiltinCount] = {};
+    PyObject* builtins_[kBuiltinCount] = {};
     PyObject* get_code_name_ = nullptr;
     PyObject* name_name_ = nullptr;
     PyObject* path_name_ = nullptr;

@@ -1,11 +1,15 @@
 #include "daemon/config/config_file.h"
 
+#include <fcntl.h>
+
 #include <cerrno>
-#include <fstream>
-#include <iterator>
+
+#include "src/common/os/unique_fd.h"
 
 namespace pycds::config {
 namespace {
+
+constexpr size_t kMaxConfigBytes = size_t{1} << 20;
 
 std::string_view trim(std::string_view text) {
     constexpr std::string_view kBlank = " \t\r";
@@ -41,11 +45,22 @@ Status parse_config(std::string_view text, const std::string& file, Options* opt
 }
 
 Status read_config(const std::string& file, Options* options) {
-    errno = 0;
-    std::ifstream stream(file, std::ios::binary);
-    if (!stream) return errno_error("cannot read " + file);
-    const std::string text{std::istreambuf_iterator<char>(stream), {}};
-    if (stream.bad()) return errno_error("cannot read " + file);
+    const UniqueFd fd(open(file.c_str(), O_RDONLY | O_CLOEXEC));
+    if (!fd) return errno_error("cannot read " + file);
+    std::string text;
+    char buffer[4096];
+    for (;;) {
+        const ssize_t n = read(fd.get(), buffer, sizeof buffer);
+        if (n < 0 && errno == EINTR) continue;
+        if (n < 0) return errno_error("cannot read " + file);
+        if (n == 0) break;
+        text.append(buffer, static_cast<size_t>(n));
+        if (text.size() > kMaxConfigBytes) {
+            return Error{ErrorCode::kInvalidArgument,
+                         file + " is no configuration file: it has more than " +
+                             std::to_string(kMaxConfigBytes) + " bytes"};
+        }
+    }
     return parse_config(text, file, options);
 }
 

@@ -27,10 +27,12 @@ class AccessPolicy {
     virtual bool may_drop(const PeerIdentity& peer, wire::Domain domain,
                           uid_t domain_uid) const = 0;
 
-    // For each source path the domain whose image may hold it; kUnspecified: none. Looks at the
-    // file system; runs on the worker's thread.
-    virtual std::vector<wire::Domain> place_sources(
-        const PeerIdentity& peer, const std::vector<std::string>& paths) const = 0;
+    // For each source path the domain whose image may hold it, if the interpreter `python` makes
+    // that; kUnspecified: none. kPermissionDenied if `python` may make nothing for this peer. Looks
+    // at the file system; runs on the worker's thread.
+    virtual Result<std::vector<wire::Domain>> place_sources(
+        const PeerIdentity& peer, const std::string& python,
+        const std::vector<std::string>& paths) const = 0;
 };
 
 }  // namespace pycds::core

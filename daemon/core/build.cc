@@ -7,6 +7,7 @@
 
 #include "src/common/base/log.h"
 #include "src/common/base/text.h"
+#include "src/common/image/format.h"
 
 namespace pycds::core {
 namespace {
@@ -31,20 +32,43 @@ void add_counts(const std::vector<wire::LeftOutCount>& from, std::vector<wire::L
     }
 }
 
-Result<std::vector<PlanPart>> prepare_plan(int plan, const AccessPolicy& policy,
-                                           const PeerIdentity& peer, uid_t daemon_uid) {
+// Most frequent first.
+void sort_counts(std::vector<wire::LeftOutCount>* counts) {
+    std::stable_sort(counts->begin(), counts->end(),
+                     [](const auto& a, const auto& b) { return a.count > b.count; });
+}
+
+uint64_t sum(const std::vector<wire::LeftOutCount>& counts) {
+    uint64_t out = 0;
+    for (const wire::LeftOutCount& count : counts) out += count.count;
+    return out;
+}
+
+Error nothing_archived(uint64_t sources, const std::vector<wire::LeftOutCount>& left_out) {
+    std::string reasons;
+    for (const wire::LeftOutCount& count : left_out) {
+        reasons +=
+            (reasons.empty() ? ": " : ", ") + count.reason + " " + std::to_string(count.count);
+    }
+    return Error{ErrorCode::kBuildFailed,
+                 "none of the " + std::to_string(sources) + " sources can be archived" + reasons};
+}
+
+Result<SplitPlan> prepare_plan(int plan, const AccessPolicy& policy, const PeerIdentity& peer,
+                               const std::string& python, uid_t daemon_uid) {
     const Result<std::vector<std::string>> paths = read_plan(plan);
     if (!paths) return paths.error();
-    std::vector<PlanPart> parts =
-        split_plan(*paths, policy.place_sources(peer, *paths), daemon_uid);
-    if (parts.empty()) {
+    const Result<std::vector<wire::Domain>> domains = policy.place_sources(peer, python, *paths);
+    if (!domains) return domains.error();
+    SplitPlan split = split_plan(*paths, *domains, daemon_uid);
+    if (split.parts.empty()) {
         return Error{ErrorCode::kInvalidArgument,
                      "nothing to build: none of the " + std::to_string(paths->size()) +
                          " source files is root's and safe from everybody else, with every "
                          "directory above it, and readable by all: for one, " +
-                         printable(paths->front())};
+                         paths->front()};
     }
-    return parts;
+    return split;
 }
 
 }  // namespace
@@ -65,20 +89,26 @@ bool Build::belongs_to(const ReplySink& sink) const {
 void Build::start(Ended ended) {
     ended_ = std::move(ended);
     started_ms_ = services_.clock.monotonic_ms();
-    auto parts = std::make_shared<std::optional<Result<std::vector<PlanPart>>>>();
+    auto split = std::make_shared<std::optional<Result<SplitPlan>>>();
     auto plan = std::make_shared<UniqueFd>(std::move(plan_));
     services_.worker.post(
-        [parts, plan, &policy = services_.policy, peer = peer_, uid = services_.daemon_uid] {
-            parts->emplace(prepare_plan(plan->get(), policy, peer, uid));
+        [split, plan, &policy = services_.policy, peer = peer_, python = request_.python,
+         uid = services_.daemon_uid] {
+            split->emplace(prepare_plan(plan->get(), policy, peer, python, uid));
         },
-        [self = shared_from_this(), parts] { self->on_plan(std::move(**parts)); });
+        [self = shared_from_this(), split] { self->on_plan(std::move(**split)); });
 }
 
-void Build::on_plan(Result<std::vector<PlanPart>> parts) {
+void Build::on_plan(Result<SplitPlan> plan) {
     if (over_) return;
-    if (!parts) return fail(parts.error());
-    parts_ = std::move(*parts);
+    if (!plan) return fail(plan.error());
+    parts_ = std::move(plan->parts);
+    refused_ = plan->refused;
     for (const PlanPart& part : parts_) total_ += part.count;
+    if (refused_ != 0) {
+        add_counts({{image::left_out_reason_name(image::LeftOutReason::kNotTrusted), refused_}},
+                   &left_out_);
+    }
     log_info("build " + std::to_string(number_) + " started: " + std::to_string(total_) +
              " modules for " + printable(request_.python) + " -O" +
              std::to_string(request_.optimize) + ", asked by uid " + std::to_string(peer_.uid));
@@ -87,10 +117,10 @@ void Build::on_plan(Result<std::vector<PlanPart>> parts) {
 
 void Build::launch_next() {
     if (next_part_ == parts_.size()) return publish();
-    PlanPart& part = parts_[next_part_];
+    const PlanPart& part = parts_[next_part_];
     generation_ = services_.store.next_generation();
-    BuilderJob job{request_.python, request_.optimize,      part.slot, generation_, part.domain,
-                   part.domain_uid, std::move(part.entries)};
+    BuilderJob job{request_.python, request_.optimize, part.slot,   generation_,
+                   part.domain,     part.domain_uid,   part.entries};
     // The builder is destroyed with us and calls nobody after that: plain `this` is good.
     Result<std::unique_ptr<RunningBuilder>> running = services_.launcher.launch(
         job, BuilderCallbacks{[this](uint32_t done, uint32_t) { on_progress(done); },
@@ -113,14 +143,15 @@ void Build::on_output(Result<UniqueFd> output) {
     const std::shared_ptr<Build> self = shared_from_this();
     running_.reset();
     if (!output) return fail(output.error());
-    const PlanPart& part = parts_[next_part_];
-    const ExpectedImage expected{part.slot,   generation_,     request_.optimize,
-                                 part.domain, part.domain_uid, services_.store.limits().max_bytes};
+    PlanPart& part = parts_[next_part_];
+    const auto expected = std::make_shared<const ExpectedImage>(
+        ExpectedImage{part.slot, generation_, request_.optimize, part.domain, part.domain_uid,
+                      services_.store.limits().max_bytes, std::move(part.entries)});
     auto imported = std::make_shared<std::optional<Result<ImportedImage>>>();
     auto fd = std::make_shared<UniqueFd>(std::move(*output));
     services_.worker.post(
         [imported, fd, expected] {
-            imported->emplace(import_image(fd->get(), expected));
+            imported->emplace(import_image(fd->get(), *expected));
             fd->reset();
         },
         [self, imported] { self->on_imported(std::move(**imported)); });
@@ -129,7 +160,8 @@ void Build::on_output(Result<UniqueFd> output) {
 void Build::on_imported(Result<ImportedImage> imported) {
     if (over_) return;
     if (!imported) return fail(imported.error());
-    images_.push_back(std::move(imported->image));
+    // An image of nothing is of no use, and must not take the place of a good one.
+    if (imported->image.info.roots != 0) images_.push_back(std::move(imported->image));
     add_counts(imported->left_out, &left_out_);
     done_before_ += parts_[next_part_].count;
     ++next_part_;
@@ -137,24 +169,24 @@ void Build::on_imported(Result<ImportedImage> imported) {
 }
 
 void Build::publish() {
+    sort_counts(&left_out_);
+    if (images_.empty()) return fail(nothing_archived(uint64_t{total_} + refused_, left_out_));
     const Result<std::vector<wire::ImageInfo>> published =
         services_.store.publish(std::move(images_), services_.clock.unix_ms());
     if (!published) return fail(published.error());
     const uint64_t took_ms = services_.clock.monotonic_ms() - started_ms_;
 
     uint64_t modules = 0;
-    uint64_t left_out = 0;
     uint64_t bytes = 0;
     std::string ids;
     for (const wire::ImageInfo& info : *published) {
         modules += info.roots;
-        left_out += info.left_out;
         bytes += info.size;
         ids += (ids.empty() ? "" : " and ") + info.id;
     }
     log_info("build " + std::to_string(number_) + " finished: " + ids + ", " +
-             std::to_string(modules) + " modules, " + std::to_string(left_out) + " left out, " +
-             human_size(bytes) + ", " + one_decimal(took_ms / 100) + " s");
+             std::to_string(modules) + " modules, " + std::to_string(sum(left_out_)) +
+             " left out, " + human_size(bytes) + ", " + one_decimal(took_ms / 100) + " s");
 
     wire::BuildReply reply{*published, std::move(left_out_), static_cast<uint32_t>(took_ms)};
     const std::shared_ptr<Build> self = shared_from_this();
@@ -172,9 +204,9 @@ void Build::fail(const Error& error) {
     if (sink) sink->finish(Reply{wire::Reply{clean}, {}});
 }
 
-void Build::cancel() {
+void Build::cancel(const char* why) {
     if (over_) return;
-    log_info("build " + std::to_string(number_) + " cancelled: who asked for it has gone");
+    log_info("build " + std::to_string(number_) + " cancelled: " + why);
     const std::shared_ptr<Build> self = shared_from_this();
     end(End::kCancelled);
 }

@@ -45,12 +45,13 @@ class Build : public std::enable_shared_from_this<Build> {
     void start(Ended ended);
 
     // Kills the builder; the peer gets no reply, `ended` is called unless the build has ended.
-    void cancel();
+    // `why` is for the log.
+    void cancel(const char* why);
 
     bool belongs_to(const ReplySink& sink) const;
 
   private:
-    void on_plan(Result<std::vector<PlanPart>> parts);
+    void on_plan(Result<SplitPlan> plan);
     void launch_next();
     void on_progress(uint32_t done);
     void on_output(Result<UniqueFd> output);
@@ -73,12 +74,13 @@ class Build : public std::enable_shared_from_this<Build> {
     size_t next_part_ = 0;
     uint64_t generation_ = 0;  // of the part that is being built
     uint32_t total_ = 0;       // entries of all parts
+    uint32_t refused_ = 0;     // sources that are in none
     uint32_t done_before_ = 0;
     uint64_t last_progress_ms_ = 0;
     std::unique_ptr<RunningBuilder> running_;
 
     std::vector<NewImage> images_;
-    std::vector<wire::LeftOutCount> left_out_;
+    std::vector<wire::LeftOutCount> left_out_;  // of all parts, and the refused
 };
 
 }  // namespace pycds::core

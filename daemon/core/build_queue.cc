@@ -37,14 +37,14 @@ void BuildQueue::cancel_for(const ReplySink& sink) {
     // Ending a build changes running_.
     const std::vector<std::shared_ptr<Build>> running = running_;
     for (const std::shared_ptr<Build>& build : running) {
-        if (build->belongs_to(sink)) build->cancel();
+        if (build->belongs_to(sink)) build->cancel("who asked for it has gone");
     }
 }
 
 void BuildQueue::cancel_all() {
     waiting_.clear();
     const std::vector<std::shared_ptr<Build>> running = running_;
-    for (const std::shared_ptr<Build>& build : running) build->cancel();
+    for (const std::shared_ptr<Build>& build : running) build->cancel("the daemon is stopping");
 }
 
 }  // namespace pycds::core

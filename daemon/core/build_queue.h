@@ -29,6 +29,7 @@ class BuildQueue {
     // Cancels what was asked for on this connection, running or waiting.
     void cancel_for(const ReplySink& sink);
 
+    // For the shutdown.
     void cancel_all();
 
     size_t running() const { return running_.size(); }

@@ -10,6 +10,8 @@
 #include <new>
 #include <span>
 #include <string>
+#include <string_view>
+#include <unordered_set>
 #include <utility>
 
 #include "src/common/base/text.h"
@@ -82,14 +84,67 @@ Status compare(const image::Header& header, const ExpectedImage& expected) {
         std::string("the builder made another image than asked for: its ") + differs + " differs"};
 }
 
+// The paths of a plan as the builder was given it.
+class AskedPaths {
+  public:
+    explicit AskedPaths(std::string_view plan) {
+        for (size_t end = 0; (end = plan.find('\0')) != std::string_view::npos;) {
+            const std::string_view path = plan.substr(0, end);
+            paths_.insert(path);
+            if (path.size() > image::kMaxPathSize) cut_.insert(path.substr(0, image::kMaxPathSize));
+            plan.remove_prefix(end + 1);
+        }
+    }
+    bool hold(std::string_view path) const { return paths_.contains(path); }
+    // Is it the beginning, as a left-out record has it, of one that is too long?
+    bool hold_cut(std::string_view path) const { return cut_.contains(path); }
+
+  private:
+    std::unordered_set<std::string_view> paths_;
+    std::unordered_set<std::string_view> cut_;
+};
+
+template <typename Record>
+Record record_at(std::span<const std::byte> bytes, const image::RegionEntry& region, uint64_t i) {
+    Record record;
+    std::memcpy(&record, bytes.data() + region.offset + i * sizeof record, sizeof record);
+    return record;
+}
+
+// Only for a valid image.
+Status check_paths(std::span<const std::byte> bytes, const image::Header& header,
+                   const std::string& plan) {
+    const AskedPaths asked(plan);
+    const image::RegionEntry* paths = image::find_region(header, image::RegionKind::kPaths);
+    const auto text = [&](const auto& record) {
+        const std::byte* begin = bytes.data() + paths->offset + record.path_offset;
+        return std::string_view(reinterpret_cast<const char*>(begin), record.path_size);
+    };
+    const auto not_asked_for = [](std::string_view path) {
+        return Error{ErrorCode::kBuildFailed,
+                     "the builder returned a module that was not asked for: " + std::string(path)};
+    };
+    const image::RegionEntry* roots = image::find_region(header, image::RegionKind::kRoots);
+    for (uint64_t i = 0; roots != nullptr && i < roots->count; ++i) {
+        const std::string_view path = text(record_at<image::RootRecord>(bytes, *roots, i));
+        if (!asked.hold(path)) return not_asked_for(path);
+    }
+    const image::RegionEntry* left_out = image::find_region(header, image::RegionKind::kLeftOut);
+    for (uint64_t i = 0; left_out != nullptr && i < left_out->count; ++i) {
+        const auto record = record_at<image::LeftOutRecord>(bytes, *left_out, i);
+        const std::string_view path = text(record);
+        const bool cut = record.reason == image::LeftOutReason::kPath && asked.hold_cut(path);
+        if (!cut && !asked.hold(path)) return not_asked_for(path);
+    }
+    return Ok{};
+}
+
 std::vector<wire::LeftOutCount> count_left_out(std::span<const std::byte> bytes,
                                                const image::Header& header) {
     const image::RegionEntry* region = image::find_region(header, image::RegionKind::kLeftOut);
     std::map<image::LeftOutReason, uint32_t> counts;
     for (uint64_t i = 0; region != nullptr && i < region->count; ++i) {
-        image::LeftOutRecord record;
-        std::memcpy(&record, bytes.data() + region->offset + i * sizeof record, sizeof record);
-        ++counts[record.reason];
+        ++counts[record_at<image::LeftOutRecord>(bytes, *region, i).reason];
     }
     std::vector<wire::LeftOutCount> out;
     for (const auto& [reason, count] : counts) {
@@ -137,6 +192,8 @@ Result<ImportedImage> import_image(int output_fd, const ExpectedImage& expected)
     std::memcpy(&header, bytes.data(), sizeof header);
     const Status same = compare(header, expected);
     if (!same) return same.error();
+    const Status asked_for = check_paths(bytes, header, expected.plan);
+    if (!asked_for) return asked_for.error();
 
     ImportedImage imported;
     imported.image.info = describe(header, expected);

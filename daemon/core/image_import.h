@@ -5,6 +5,7 @@
 #include <sys/types.h>
 
 #include <cstdint>
+#include <string>
 #include <vector>
 
 #include "daemon/core/image_store.h"
@@ -13,7 +14,7 @@
 
 namespace pycds::core {
 
-// What the header of the image must say.
+// What the image must be.
 struct ExpectedImage {
     uint32_t slot = 0;
     uint64_t generation = 0;
@@ -21,6 +22,7 @@ struct ExpectedImage {
     wire::Domain domain = wire::Domain::kSystem;
     uid_t domain_uid = 0;
     uint64_t max_size = 0;  // bytes
+    std::string plan;       // what the builder was given: it may speak of no other paths
 };
 
 struct ImportedImage {

@@ -20,8 +20,7 @@ Error invalid(std::string message) {
     return Error{ErrorCode::kInvalidArgument, std::move(message)};
 }
 
-void append(PlanPart* part, char mark, const std::string& path) {
-    part->entries.push_back(mark);
+void append(PlanPart* part, const std::string& path) {
     part->entries.append(path);
     part->entries.push_back('\0');
     ++part->count;
@@ -80,26 +79,21 @@ Result<std::vector<std::string>> read_plan(int fd) {
     return paths;
 }
 
-std::vector<PlanPart> split_plan(const std::vector<std::string>& paths,
-                                 const std::vector<wire::Domain>& domains, uid_t uid) {
+SplitPlan split_plan(const std::vector<std::string>& paths,
+                     const std::vector<wire::Domain>& domains, uid_t uid) {
     PlanPart system{kSystemSlot, wire::Domain::kSystem, 0, {}, 0};
     PlanPart user{kUserSlot, wire::Domain::kUser, uid, {}, 0};
-    const bool has_system =
-        std::find(domains.begin(), domains.end(), wire::Domain::kSystem) != domains.end();
-    const bool has_user =
-        std::find(domains.begin(), domains.end(), wire::Domain::kUser) != domains.end();
-    PlanPart* const refused_go_to = has_system || !has_user ? &system : &user;
+    SplitPlan out;
     for (size_t i = 0; i < paths.size(); ++i) {
         switch (domains[i]) {
-            case wire::Domain::kSystem: append(&system, '+', paths[i]); break;
-            case wire::Domain::kUser: append(&user, '+', paths[i]); break;
-            case wire::Domain::kUnspecified: append(refused_go_to, '-', paths[i]); break;
+            case wire::Domain::kSystem: append(&system, paths[i]); break;
+            case wire::Domain::kUser: append(&user, paths[i]); break;
+            case wire::Domain::kUnspecified: ++out.refused; break;
         }
     }
-    std::vector<PlanPart> parts;
-    if (has_system) parts.push_back(std::move(system));
-    if (has_user) parts.push_back(std::move(user));
-    return parts;
+    if (system.count != 0) out.parts.push_back(std::move(system));
+    if (user.count != 0) out.parts.push_back(std::move(user));
+    return out;
 }
 
 }  // namespace pycds::core

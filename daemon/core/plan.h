@@ -23,7 +23,7 @@ Status check_plan_fd(int fd);
 // by a NUL. Read, not mapped: the peer may shrink the file meanwhile.
 Result<std::vector<std::string>> read_plan(int fd);
 
-// The share of a plan that goes into one image.
+// The share of a plan that goes into one image; never empty.
 struct PlanPart {
     uint32_t slot = 0;
     wire::Domain domain = wire::Domain::kSystem;
@@ -32,10 +32,14 @@ struct PlanPart {
     uint32_t count = 0;   // entries
 };
 
-// `domains[i]` says where `paths[i]` may go. Sources that may go nowhere are entered in the
-// system's part, or the user's if there is no other, as left out. Parts that would hold nothing
-// but such are not made. `uid` is that of the user domain.
-std::vector<PlanPart> split_plan(const std::vector<std::string>& paths,
-                                 const std::vector<wire::Domain>& domains, uid_t uid);
+struct SplitPlan {
+    std::vector<PlanPart> parts;
+    uint32_t refused = 0;  // sources that may go nowhere
+};
+
+// `domains[i]` says where `paths[i]` may go. What may go nowhere is only counted: an image tells
+// whoever may map it the paths that it knows of. `uid` is that of the user domain.
+SplitPlan split_plan(const std::vector<std::string>& paths,
+                     const std::vector<wire::Domain>& domains, uid_t uid);
 
 }  // namespace pycds::core

@@ -1,5 +1,8 @@
 #include "daemon/ipc/connection.h"
 
+#include <linux/sockios.h>
+#include <sys/ioctl.h>
+
 #include <cerrno>
 #include <cstring>
 #include <span>
@@ -123,7 +126,18 @@ bool Connection::receive_one() {
     return !closed_;
 }
 
+// What is sent but not read counts against all that the daemon may have on its way (unix(7),
+// ETOOMANYREFS), so that one peer could use it up for everybody.
+bool Connection::holds_descriptors_back() {
+    if (!sent_descriptors_) return false;
+    int unread = 0;
+    if (ioctl(socket_.get(), SIOCOUTQ, &unread) == 0 && unread > 0) return true;
+    sent_descriptors_ = false;
+    return false;
+}
+
 void Connection::serve(Asked asked) {
+    if (holds_descriptors_back()) return close("it asks on without reading its descriptors");
     if (!asked.request) return send(core::Reply{wire::Reply{asked.request.error()}, {}});
     std::optional<core::Reply> reply =
         service_.handle(peer_, *asked.request, std::move(asked.fds), shared_from_this());
@@ -151,7 +165,7 @@ void Connection::send(core::Reply reply) {
     if (!try_send(outgoing)) outgoing_ = std::move(outgoing);
 }
 
-bool Connection::try_send(const Outgoing& outgoing) {
+bool Connection::try_send(Outgoing& outgoing) {
     int fds[kMaxFdsPerMessage];
     size_t count = 0;
     for (const std::shared_ptr<const UniqueFd>& fd : outgoing.fds) {
@@ -159,11 +173,24 @@ bool Connection::try_send(const Outgoing& outgoing) {
     }
     switch (send_message(socket_.get(), outgoing.packet.data(), outgoing.packet.size(), fds, count,
                          MSG_DONTWAIT)) {
-        case IoStatus::kOk: last_activity_ = Clock::now(); return true;
+        case IoStatus::kOk:
+            last_activity_ = Clock::now();
+            if (count != 0) sent_descriptors_ = true;
+            return true;
         case IoStatus::kAgain: return false;
         case IoStatus::kClosed: close(nullptr); return true;
         case IoStatus::kTruncated:
-        case IoStatus::kError: close(std::strerror(errno)); return true;
+        case IoStatus::kError:
+            if (errno == ETOOMANYREFS && count != 0) {
+                server_.warn_of_descriptors_on_their_way();
+                const Error error{ErrorCode::kUnavailable,
+                                  "too many descriptors are on their way to other processes; "
+                                  "try again later"};
+                outgoing = Outgoing{wire::encode(wire::Reply{error}), {}};
+                return try_send(outgoing);
+            }
+            close(std::strerror(errno));
+            return true;
     }
     return true;
 }

@@ -64,8 +64,11 @@ class Connection final : public core::ReplySink, public std::enable_shared_from_
     void serve(Asked asked);
     void serve_waiting();
     void send(core::Reply reply);
-    // False if the socket is full.
-    bool try_send(const Outgoing& outgoing);
+    // False if the socket is full. Replaces the message by an error if the kernel lets no more
+    // descriptors pass.
+    bool try_send(Outgoing& outgoing);
+    // Has the peer left descriptors that we sent it unread?
+    bool holds_descriptors_back();
     void wait();
     boost::asio::posix::stream_descriptor& descriptor();
 
@@ -80,6 +83,7 @@ class Connection final : public core::ReplySink, public std::enable_shared_from_
     Clock::time_point last_activity_;
     bool closed_ = false;
     bool building_ = false;
+    bool sent_descriptors_ = false;  // and has not been seen to have read them
     bool waiting_to_read_ = false;
     bool waiting_to_write_ = false;
     std::deque<Asked> waiting_;

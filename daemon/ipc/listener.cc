@@ -1,6 +1,7 @@
 #include "daemon/ipc/listener.h"
 
 #include <fcntl.h>
+#include <poll.h>
 #include <sys/file.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -15,6 +16,8 @@ namespace pycds::ipc {
 namespace {
 
 constexpr int kBacklog = 1024;
+constexpr int kLockRetryMs = 20;
+constexpr int kLockPatienceMs = 2000;
 
 Result<sockaddr_un> address_of(const std::string& path) {
     sockaddr_un address{};
@@ -59,17 +62,65 @@ Status make_directories(const std::string& directory, mode_t mode) {
     return Ok{};
 }
 
-// Two daemons that start at once must not both take the socket of the other, bound but not yet
-// listening, for a stale one. Held while the socket is set up.
-Result<UniqueFd> lock_directory(const std::string& directory) {
-    UniqueFd fd(::open(directory.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-    if (!fd) return errno_error("cannot open the directory " + directory);
-    int result = 0;
-    do {
-        result = flock(fd.get(), LOCK_EX);
-    } while (result != 0 && errno == EINTR);
-    if (result != 0) return errno_error("cannot lock the directory " + directory);
+// A full backlog (EAGAIN) is a live daemon too.
+bool answers(const sockaddr_un& address) {
+    const Result<UniqueFd> probe = make_socket();
+    return probe &&
+           (connect(probe->get(), generic(address), sizeof address) == 0 || errno == EAGAIN);
+}
+
+Error another_answers(const std::string& path) {
+    return Error{ErrorCode::kUnavailable, "another daemon answers at " + path};
+}
+
+Result<UniqueFd> open_lock_file(const std::string& file) {
+    UniqueFd fd(::open(file.c_str(), O_CREAT | O_RDWR | O_NOFOLLOW | O_CLOEXEC, 0600));
+    if (!fd) return errno_error("cannot open the lock file " + file);
+    struct stat st {};
+    if (fstat(fd.get(), &st) != 0) return errno_error("cannot look at the lock file " + file);
+    if (st.st_uid != geteuid() || !S_ISREG(st.st_mode)) {
+        return Error{ErrorCode::kPermissionDenied, "the lock file " + file +
+                                                       " is not a file of uid " +
+                                                       std::to_string(geteuid()) + "'s own"};
+    }
     return fd;
+}
+
+// Who ends removes the file: what we have locked may be one that nobody finds any more.
+bool is_still_at(const std::string& file, int fd) {
+    struct stat open {};
+    struct stat found {};
+    return fstat(fd, &open) == 0 && lstat(file.c_str(), &found) == 0 &&
+           open.st_dev == found.st_dev && open.st_ino == found.st_ino;
+}
+
+// Waits a little; false if the daemon is to stop.
+bool pause(int stop_fd) {
+    pollfd stop{stop_fd, POLLIN, 0};
+    return poll(&stop, 1, kLockRetryMs) <= 0;
+}
+
+// The lock of the socket at `path`, held as long as the descriptor is open.
+Result<UniqueFd> lock_socket(const std::string& file, const std::string& path,
+                             const sockaddr_un& address, int stop_fd) {
+    for (int waited_ms = 0;; waited_ms += kLockRetryMs) {
+        Result<UniqueFd> fd = open_lock_file(file);
+        if (!fd) return fd.error();
+        if (flock(fd->get(), LOCK_EX | LOCK_NB) == 0) {
+            if (is_still_at(file, fd->get())) return fd;
+        } else if (errno != EWOULDBLOCK && errno != EINTR) {
+            return errno_error("cannot lock " + file);
+        } else if (answers(address)) {
+            return another_answers(path);
+        }
+        if (waited_ms >= kLockPatienceMs) {
+            return Error{ErrorCode::kUnavailable,
+                         "another daemon that starts or ends holds the lock file " + file};
+        }
+        if (!pause(stop_fd)) {
+            return Error{ErrorCode::kUnavailable, "stopped while it waited for " + file};
+        }
+    }
 }
 
 // Removes the socket file at `path` if nobody listens on it.
@@ -87,7 +138,7 @@ Status remove_stale(const std::string& path, const sockaddr_un& address) {
     // A full backlog (EAGAIN) is a live daemon too; another type of socket (EPROTOTYPE) is
     // somebody else's.
     if (connect(probe->get(), generic(address), sizeof address) == 0 || errno == EAGAIN) {
-        return Error{ErrorCode::kUnavailable, "another daemon answers at " + path};
+        return another_answers(path);
     }
     if (errno != ECONNREFUSED) return errno_error("cannot take over the socket " + path);
     if (unlink(path.c_str()) != 0) return errno_error("cannot remove the stale socket " + path);
@@ -103,8 +154,12 @@ Result<Listener> Listener::open(const ListenerOptions& options) {
     const std::string directory = slash == 0 ? "/" : options.path.substr(0, slash);
     const Status made = make_directories(directory, options.directory_mode);
     if (!made) return made.error();
-    const Result<UniqueFd> lock = lock_directory(directory);
+    const std::string lock_path = options.path + ".lock";
+    Result<UniqueFd> lock = lock_socket(lock_path, options.path, *address, options.stop_fd);
     if (!lock) return lock.error();
+    Listener listener;
+    listener.lock_ = std::move(*lock);
+    listener.lock_path_ = lock_path;
     const Status removed = remove_stale(options.path, *address);
     if (!removed) return removed.error();
 
@@ -116,7 +171,6 @@ Result<Listener> Listener::open(const ListenerOptions& options) {
     if (bind(fd->get(), generic(*address), sizeof *address) != 0) {
         return errno_error("cannot bind a socket to " + options.path);
     }
-    Listener listener;
     listener.path_ = options.path;
     struct stat st {};
     if (lstat(options.path.c_str(), &st) == 0 && S_ISSOCK(st.st_mode)) {
@@ -145,12 +199,12 @@ Listener Listener::adopt(UniqueFd fd) {
 }
 
 Listener::~Listener() {
-    if (!ours_) return;
     struct stat st {};
     // Somebody may have put another in its place.
-    if (lstat(path_.c_str(), &st) == 0 && st.st_dev == device_ && st.st_ino == inode_) {
+    if (ours_ && lstat(path_.c_str(), &st) == 0 && st.st_dev == device_ && st.st_ino == inode_) {
         unlink(path_.c_str());
     }
+    if (lock_ && is_still_at(lock_path_, lock_.get())) unlink(lock_path_.c_str());
 }
 
 }  // namespace pycds::ipc

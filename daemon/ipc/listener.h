@@ -15,9 +15,14 @@ struct ListenerOptions {
     std::string path;              // at most 107 bytes, the kernel's limit
     mode_t mode = 0600;            // of the socket
     mode_t directory_mode = 0700;  // of its directory, if that has to be made
+    // Becomes readable when the daemon is to stop: open() gives up waiting then.
+    int stop_fd = -1;
 };
 
-// A listening socket in the file system, removed with its owner.
+// A listening socket in the file system, removed with its owner, and beside it PATH.lock, which is
+// locked as long as the owner lives: two daemons that start at once must not both take the socket
+// of the other, bound but not yet listening, for a stale one. The file is nobody else's, so that
+// nobody else can hold the lock.
 class Listener {
   public:
     // Takes the place of a socket file that nobody answers on any more. kUnavailable if another
@@ -29,6 +34,8 @@ class Listener {
 
     Listener(Listener&& other) noexcept
         : fd_(std::move(other.fd_)),
+          lock_(std::move(other.lock_)),
+          lock_path_(std::move(other.lock_path_)),
           path_(std::move(other.path_)),
           ours_(std::exchange(other.ours_, false)),
           device_(other.device_),
@@ -43,6 +50,8 @@ class Listener {
     Listener() = default;
 
     UniqueFd fd_;
+    UniqueFd lock_;
+    std::string lock_path_;
     std::string path_;
     bool ours_ = false;
     dev_t device_ = 0;  // of the socket file that we made

@@ -19,6 +19,7 @@ using boost::asio::posix::stream_descriptor;
 constexpr int kAcceptsPerTurn = 64;
 // Out of descriptors or memory: accept(2) would fail at once again.
 constexpr std::chrono::milliseconds kAcceptPause{100};
+constexpr std::chrono::minutes kWarningInterval{1};
 
 }  // namespace
 
@@ -104,6 +105,15 @@ void Server::forget(const std::shared_ptr<Connection>& connection) {
     const auto of_uid = per_uid_.find(connection->uid());
     if (--of_uid->second == 0) per_uid_.erase(of_uid);
     count_connections();
+}
+
+void Server::warn_of_descriptors_on_their_way() {
+    const Connection::Clock::time_point now = Connection::Clock::now();
+    if (last_warning_ && now - *last_warning_ < kWarningInterval) return;
+    last_warning_ = now;
+    log_warning(
+        "attaching fails: too many descriptors of this uid are on their way to processes that do "
+        "not read them; a higher limit of open files (LimitNOFILE) allows more");
 }
 
 void Server::count_connections() {

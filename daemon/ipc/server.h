@@ -6,6 +6,7 @@
 #include <chrono>
 #include <cstddef>
 #include <memory>
+#include <optional>
 #include <span>
 #include <unordered_map>
 #include <unordered_set>
@@ -41,6 +42,8 @@ class Server {
     // For Connection: one buffer for all, since a message is decoded before the next is received.
     std::span<std::byte> receive_buffer() { return buffer_; }
     void forget(const std::shared_ptr<Connection>& connection);
+    // Says in the log that a reply could not have its descriptors; once a minute at most.
+    void warn_of_descriptors_on_their_way();
 
   private:
     void wait_for_connections();
@@ -60,6 +63,7 @@ class Server {
     std::unordered_set<std::shared_ptr<Connection>> connections_;
     std::unordered_map<uid_t, size_t> per_uid_;
     std::vector<std::byte> buffer_;
+    std::optional<Connection::Clock::time_point> last_warning_;
 };
 
 }  // namespace pycds::ipc

@@ -36,13 +36,22 @@ bool Access::may_drop(const PeerIdentity& peer, wire::Domain domain, uid_t domai
     return is_administrator(peer) || (domain == wire::Domain::kUser && peer.uid == domain_uid);
 }
 
-std::vector<wire::Domain> Access::place_sources(const PeerIdentity& peer,
-                                                const std::vector<std::string>& paths) const {
+Result<std::vector<wire::Domain>> Access::place_sources(
+    const PeerIdentity& peer, const std::string& python,
+    const std::vector<std::string>& paths) const {
     std::vector<wire::Domain> domains(paths.size(), wire::Domain::kUser);
     if (options_.user_mode) return domains;
     const wire::Domain otherwise =
         peer.uid == options_.daemon_uid ? wire::Domain::kUser : wire::Domain::kUnspecified;
     SourceTrust trust;
+    if (!trust.is_trusted_program(python)) {
+        if (peer.uid == options_.daemon_uid) return domains;
+        return Error{ErrorCode::kPermissionDenied,
+                     "what everybody maps is made only by an interpreter that is root's and safe "
+                     "from everybody else, with every directory above it; " +
+                         python + " is not, and only uid " + std::to_string(options_.daemon_uid) +
+                         " may build with it, for itself"};
+    }
     for (size_t i = 0; i < paths.size(); ++i) {
         domains[i] = trust.is_trusted(paths[i]) ? wire::Domain::kSystem : otherwise;
     }

@@ -42,9 +42,12 @@ class Access {
     // For each source the domain whose image may hold it, kUnspecified if none. A source that only
     // root can change and everybody can read goes to the system; another to the daemon's own uid,
     // if that is who asks; the daemon reads with its own rights, so it must not pass on to anybody
-    // else what it can read. Looks at the file system.
-    std::vector<wire::Domain> place_sources(const PeerIdentity& peer,
-                                            const std::vector<std::string>& paths) const;
+    // else what it can read. What `python` makes of the sources is in the image too, so an
+    // interpreter that others than root can change makes nothing for the system: all goes to the
+    // daemon's own uid, and kPermissionDenied for others. Looks at the file system.
+    Result<std::vector<wire::Domain>> place_sources(const PeerIdentity& peer,
+                                                    const std::string& python,
+                                                    const std::vector<std::string>& paths) const;
 
   private:
     bool is_administrator(const PeerIdentity& peer) const {

@@ -94,8 +94,9 @@ std::optional<std::string> SourceTrust::walk(std::string at, std::string rest, K
             continue;
         }
         const bool last = rest.find_first_not_of('/') == std::string::npos;
-        if (end == Kind::kFile && last && rest.empty() && S_ISREG(st.st_mode) &&
-            (st.st_mode & S_IROTH) != 0) {
+        const mode_t needed = end == Kind::kProgram ? S_IXOTH : S_IROTH;
+        if (end != Kind::kDirectory && last && rest.empty() && S_ISREG(st.st_mode) &&
+            (st.st_mode & needed) != 0) {
             return path;
         }
         return std::nullopt;
@@ -129,6 +130,14 @@ bool SourceTrust::pycache_is_trusted(const std::string& real_directory) {
 }
 
 bool SourceTrust::is_trusted(std::string_view path) {
+    return is_trusted(path, Kind::kFile);
+}
+
+bool SourceTrust::is_trusted_program(std::string_view path) {
+    return is_trusted(path, Kind::kProgram);
+}
+
+bool SourceTrust::is_trusted(std::string_view path, Kind kind) {
     if (path.empty() || path.front() != '/' || path.size() >= PATH_MAX || has_dot_dot(path)) {
         return false;
     }
@@ -137,8 +146,8 @@ bool SourceTrust::is_trusted(std::string_view path) {
     if (slash + 1 == path.size()) return false;
     const std::optional<std::string> real =
         directory(slash == 0 ? std::string_view("/") : path.substr(0, slash));
-    if (!real || !pycache_is_trusted(*real)) return false;
-    return walk(*real, std::string(path.substr(slash + 1)), Kind::kFile).has_value();
+    if (!real || (kind == Kind::kFile && !pycache_is_trusted(*real))) return false;
+    return walk(*real, std::string(path.substr(slash + 1)), kind).has_value();
 }
 
 }  // namespace pycds::policy

@@ -31,8 +31,11 @@ class SourceTrust {
 
     bool is_trusted(std::string_view path);
 
+    // The same of a program, which must be executable by others and has no __pycache__.
+    bool is_trusted_program(std::string_view path);
+
   private:
-    enum class Kind { kDirectory, kFile };
+    enum class Kind { kDirectory, kFile, kProgram };
 
     // Walks `rest` from the trusted directory `at` (a path without symbolic links). The path
     // without symbolic links of what it leads to if everything on the way is trusted and the end
@@ -42,6 +45,7 @@ class SourceTrust {
     // The same for a directory, remembered.
     const std::optional<std::string>& directory(std::string_view path);
 
+    bool is_trusted(std::string_view path, Kind kind);
     bool pycache_is_trusted(const std::string& real_directory);
     bool is_safe_directory(const std::string& path) const;
 

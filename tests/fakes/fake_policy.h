@@ -23,8 +23,12 @@ class FakePolicy final : public core::AccessPolicy {
     bool may_drop(const PeerIdentity& peer, wire::Domain domain, uid_t uid) const override {
         return real_.may_drop(peer, domain, uid);
     }
-    std::vector<wire::Domain> place_sources(const PeerIdentity&,
-                                            const std::vector<std::string>& paths) const override {
+    Result<std::vector<wire::Domain>> place_sources(
+        const PeerIdentity&, const std::string& python,
+        const std::vector<std::string>& paths) const override {
+        if (python.starts_with("/refused/")) {
+            return Error{ErrorCode::kPermissionDenied, python + " is not trusted"};
+        }
         std::vector<wire::Domain> out;
         for (const std::string& path : paths) {
             out.push_back(path.starts_with("/system/") ? wire::Domain::kSystem

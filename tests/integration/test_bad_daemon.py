@@ -236,6 +236,27 @@ class BadDaemon(harness.PythonCase):
         served = self.run_python("-c", PROGRAM, environment=self.on(), preexec_fn=small)
         self.assertEqual((served.returncode, served.stdout), (stock.returncode, stock.stdout))
 
+    @unittest.skipIf(harness.PRELOAD, "sanitizers do not run under a limit of address space")
+    def test_address_space_is_left_to_the_program(self):
+        size = self.daemon.ctl_json("list")["images"][0]["size"]
+        def limited():
+            resource.setrlimit(resource.RLIMIT_AS, (size * 12, size * 12))
+        answer = self.run_python("-c", REASON, environment=self.on(), preexec_fn=limited)
+        if answer.returncode == 0:  # the limit may be too low for Python itself
+            self.assertEqual(answer.stdout.decode().strip(), "address-space-limit")
+
+    def test_a_base_class_of_the_loader_keeps_its_place(self):
+        self.assert_like_stock(
+            "-c", "import importlib.machinery as m, importlib._bootstrap_external as E\n"
+            "class Other(E.SourceLoader):\n"
+            "    def get_code(self, name): return compile('x=1', name, 'exec')\n"
+            "class X(m.SourceFileLoader, Other): pass\n"
+            "import json\n"
+            "print(X('json', json.__file__).get_code('json').co_filename)\n"
+            "print(m.SourceFileLoader.get_code is E.SourceLoader.get_code)\n"
+            "E.SourceLoader.get_code = lambda self, name: print('mine', name) or compile('', '', 'exec')\n"
+            "import wave")
+
     def test_switched_off(self):
         on = self.on(PYCDS="off")
         self.expect("switched-off", on)

@@ -211,6 +211,11 @@ class Modules(harness.PythonCase):
         for name, change in {
                 "class": "L.get_data = lambda self, path: io.open_code(str(path)).read()",
                 "module": "E._compile_bytecode = lambda *a, o=E._compile_bytecode, **k: o(*a, **k)",
+                "builtin": "import marshal\nmarshal.loads = lambda d, o=marshal.loads: o(d)",
+                "base class": "def get_code(self, name, o=E.SourceLoader.get_code):\n"
+                              "    return o(self, name).replace()\n"
+                              "E.SourceLoader.get_code = get_code\n"
+                              "E.cache_from_source = lambda *a, o=E.cache_from_source: o(*a)",
                 "prefix": "sys.pycache_prefix = '/nonexistent'",
                 "tag": "sys.implementation.cache_tag = None",
                 "subclass": "sys.path_hooks.insert(0, importlib.machinery.FileFinder.path_hook("
@@ -244,7 +249,7 @@ class Modules(harness.PythonCase):
         for order in (paths, paths[::-1]):
             with tempfile.TemporaryFile() as plan, tempfile.TemporaryFile() as out, \
                     tempfile.TemporaryFile() as report:
-                plan.write(b"".join(b"+%s\0" % path.encode() for path in order))
+                plan.write(b"".join(b"%s\0" % path.encode() for path in order))
                 plan.flush()
                 fds = [file.fileno() for file in (plan, out, report)]
                 answer = self.run_python(

@@ -51,9 +51,10 @@
 // Interning. The image holds one object for each distinct string that CPython interns, but no
 // string in it is marked as interned: only a process can say which of several equal strings is
 // its canonical one. A root's intern list names the strings that its module uses and every slot
-// that refers to them from that module. At hand-out the client makes each the canonical one, in
-// the place of an equal one that the process had before (docs/interning.md says why that is right),
-// or, where it cannot reach the dict of interned strings, stores the older one in the slots.
+// that refers to them from that module. At hand-out the client interns each; where the process
+// had an equal one before, it stores that one in the slots. The strings that every process has when
+// the client starts are the hot bin of kStrInterned: a client may make those the canonical ones
+// before any program runs, so that their many slots stay as they are (docs/interning.md).
 //
 // Frozensets depend on the hash seed of the process. In the image they are empty; their elements
 // follow the object as an array of pointers, in the order in which unmarshalling inserts them. At
@@ -152,7 +153,7 @@ struct RegionEntry {
     uint32_t reserved;  // 0
     uint64_t offset;    // multiple of kPageSize
     uint64_t size;      // bytes used; the rest of the last page is zero
-    uint64_t hot_size;  // object regions: bytes at the start that the profile calls written; or 0
+    uint64_t hot_size;  // object regions: bytes at the start that are expected to be written; or 0
     uint64_t count;     // objects, or entries of the table (kPaths: bytes; ptrmaps: 64-bit words)
 };
 static_assert(sizeof(RegionEntry) == 40);

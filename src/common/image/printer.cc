@@ -201,7 +201,7 @@ void json_header(Out out, const Header& header) {
     } else {
         fmt::format_to(out, R"(,"domain":{{"kind":"system"}})");
     }
-    fmt::format_to(out, R"(,"generation":{},"requested_base":"{:x}","runtime_base":"{:x}")",
+    fmt::format_to(out, R"(,"generation":{},"requested_base":"{:#x}","runtime_base":"{:#x}")",
                    header.generation, header.requested_base, header.runtime_base);
     fmt::format_to(out, R"(,"objects_begin":{},"objects_end":{})", header.objects_begin,
                    header.objects_end);

@@ -117,6 +117,16 @@ TEST_F(PycFileTest, ForEverybodyMeansReadableByAllWrittenByRoot) {
         GTEST_SKIP() << "needs root to own a file";
     }
     EXPECT_EQ(read_pyc(request_, &file_), std::nullopt);
+    // A link from a directory that everybody may see to a file behind one that not everybody may.
+    const std::filesystem::path elsewhere = directory_ / "elsewhere.pyc";
+    std::filesystem::rename(pyc_, elsewhere);
+    std::filesystem::create_symlink(elsewhere, pyc_);
+    EXPECT_EQ(read_pyc(request_, &file_), LeftOutReason::kNotTrusted);
+    request_.for_everybody = false;
+    EXPECT_EQ(read_pyc(request_, &file_), std::nullopt);
+    request_.for_everybody = true;
+    std::filesystem::remove(pyc_);
+    std::filesystem::rename(elsewhere, pyc_);
     ASSERT_EQ(chown(pyc_.c_str(), 65534, 65534), 0);
     EXPECT_EQ(read_pyc(request_, &file_), LeftOutReason::kNotTrusted);
 }

@@ -25,6 +25,25 @@ void expect_complaint(const ChildEnd& end, int status) {
     EXPECT_EQ(end.output, "");
 }
 
+// The same for --json: the line, and a document with its text.
+void expect_json_complaint(const ChildEnd& end, int status, const std::string& code) {
+    EXPECT_EQ(end.status, status) << end.errors;
+    EXPECT_THAT(end.errors, StartsWith("pycdsctl: "));
+    EXPECT_EQ(std::count(end.errors.begin(), end.errors.end(), '\n'), 1) << end.errors;
+    EXPECT_TRUE(is_json(end.output)) << end.output;
+    EXPECT_THAT(end.output, HasSubstr("\"error\": {"));
+    EXPECT_THAT(end.output, HasSubstr("\"code\": \"" + code + "\""));
+    EXPECT_THAT(end.output, HasSubstr("\"message\": "));
+}
+
+// Nothing that a terminal would act upon, nothing that is not UTF-8.
+void expect_harmless(const ChildEnd& end) {
+    for (const std::string& text : {end.output, end.errors}) {
+        EXPECT_EQ(text.find('\x1b'), std::string::npos) << text;
+        EXPECT_EQ(text.find('\xff'), std::string::npos) << text;
+    }
+}
+
 class CommandHelp : public testing::TestWithParam<const char*> {};
 
 TEST_P(CommandHelp, HasAnExample) {
@@ -65,7 +84,7 @@ TEST(CommandLine, NoDaemon) {
     const std::string socket = directory / "socket";
     for (const std::vector<std::string>& command :
          std::vector<std::vector<std::string>>{{"status"},
-                                               {"list", "--json"},
+                                               {"list"},
                                                {"drop", "all"},
                                                {"show", "1"},
                                                {"verify", "--all"},
@@ -79,6 +98,27 @@ TEST(CommandLine, NoDaemon) {
     expect_complaint(pycdsctl({"status"}, {"PYCDS_SOCKET=" + socket}), 5);
 }
 
+TEST(CommandLine, FailuresAsJson) {
+    const TempDir directory;
+    const std::string socket = directory / "socket";
+    for (const std::vector<std::string>& command :
+         std::vector<std::vector<std::string>>{{"status"},
+                                               {"list"},
+                                               {"drop", "all"},
+                                               {"show", "1"},
+                                               {"verify", "--all"},
+                                               {"build", "--python", TEST_PYTHON, "json"}}) {
+        std::vector<std::string> arguments{"--socket", socket};
+        arguments.insert(arguments.end(), command.begin(), command.end());
+        arguments.emplace_back("--json");
+        expect_json_complaint(pycdsctl(arguments), 5, "unavailable");
+    }
+    expect_json_complaint(pycdsctl({"env", "--json", "--python", "/no/python"}), 3, "not-found");
+    expect_json_complaint(pycdsctl({"show", "--json", "/no/such/file"}), 3, "not-found");
+    expect_json_complaint(pycdsctl({"status", "--json", "--nonsense"}), 2, "invalid-argument");
+    expect_json_complaint(pycdsctl({"drop", "--json"}), 2, "invalid-argument");
+}
+
 TEST(CommandLine, Files) {
     const TempDir directory;
     expect_complaint(pycdsctl({"show", "/no/such/file"}), 3);
@@ -87,8 +127,8 @@ TEST(CommandLine, Files) {
     expect_complaint(pycdsctl({"show", text}), 6);
     expect_complaint(pycdsctl({"verify", text}), 6);
     const ChildEnd both = pycdsctl({"verify", "--json", text, directory.file("empty")});
-    EXPECT_EQ(both.status, 6);
-    EXPECT_TRUE(is_json(both.output)) << both.output;
+    expect_json_complaint(both, 6, "corrupt");
+    EXPECT_THAT(both.output, HasSubstr("\"images\": ["));
 }
 
 TEST(CommandLine, FileThatMayNotBeRead) {
@@ -101,8 +141,9 @@ TEST(CommandLine, FileThatMayNotBeRead) {
 
 class WithDaemon : public testing::Test {
   protected:
-    ChildEnd run(FakeDaemon::Handler handler, std::vector<std::string> arguments) {
-        const FakeDaemon daemon(socket_, std::move(handler));
+    ChildEnd run(FakeDaemon::Handler handler, std::vector<std::string> arguments,
+                 std::optional<uid_t> uid = {}) {
+        const FakeDaemon daemon(socket_, std::move(handler), uid);
         arguments.insert(arguments.begin(), {"--socket", socket_});
         ChildEnd end = pycdsctl(std::move(arguments));
         unlink(socket_.c_str());
@@ -148,18 +189,75 @@ TEST_F(WithDaemon, EveryReplyPrintsForPeopleAndAsJson) {
     }
 }
 
+TEST_F(WithDaemon, TextOfTheDaemonCannotControlTheTerminal) {
+    const std::string evil = "\x1b]0;evil\x07\n\xff";
+    wire::ImageInfo info = image();
+    info.id = evil;
+    info.python = evil;
+    wire::StatusReply status;
+    status.version = evil;
+    const ChildEnd listed = run(always({wire::ListReply{{info}}}), {"list"});
+    EXPECT_EQ(listed.status, 0) << listed.errors;
+    EXPECT_EQ(std::count(listed.output.begin(), listed.output.end(), '\n'), 2) << listed.output;
+    EXPECT_THAT(listed.output, HasSubstr("\\x1b]0;evil\\x07\\x0a"));
+    expect_harmless(listed);
+    expect_harmless(run(always({status}), {"status"}));
+    const FakeDaemon::Handler nothing_there =
+        [&](const wire::Request& request, const ReceivedMessage&) -> std::vector<FakeDaemon::Step> {
+        if (std::holds_alternative<wire::ListRequest>(request)) {
+            return {{wire::encode(wire::Reply(wire::ListReply{{info, info}})), -1}};
+        }
+        return {{wire::encode(wire::Reply(Error{ErrorCode::kNotFound, "no image " + evil})), -1}};
+    };
+    expect_harmless(run(nothing_there, {"verify", "--all"}));
+
+    // PYTHON names itself as it was called.
+    const std::string source = directory_.file("some_module.py");
+    const ScopedVariable path("PYTHONPATH", directory_.path().c_str());
+    const std::string python = directory_ / "\x1b]0;evil\x07";
+    fs::create_symlink(TEST_PYTHON, python);
+    const ChildEnd built = run(always({wire::BuildReply{{info}, {{evil, 3}}, 1234}}),
+                               {"build", "--python", python, "some_module"});
+    EXPECT_EQ(built.status, 0) << built.errors;
+    EXPECT_THAT(built.output, HasSubstr("\\x1b]0;evil\\x07 (Python"));
+    expect_harmless(built);
+}
+
+TEST_F(WithDaemon, RootIsWarnedOnceOfADaemonOfSomebodyElse) {
+    if (geteuid() != 0) GTEST_SKIP() << "only root can be several users";
+    const std::string warning =
+        "pycdsctl: warning: the daemon at " + socket_ + " runs as uid 65532\n";
+    const ChildEnd status = run(always({wire::StatusReply{}}), {"status"}, 65532);
+    EXPECT_EQ(status.status, 0);
+    EXPECT_EQ(status.errors, warning);
+    const std::string source = directory_.file("some_module.py");
+    const ScopedVariable path("PYTHONPATH", directory_.path().c_str());
+    // Which connects twice.
+    const ChildEnd built = run(always({wire::BuildReply{{image()}, {}, 1}}),
+                               {"build", "--python", TEST_PYTHON, "some_module"}, 65532);
+    EXPECT_EQ(built.status, 0);
+    EXPECT_EQ(built.errors, warning);
+}
+
 TEST_F(WithDaemon, ErrorsOfTheDaemonBecomeExitStatuses) {
-    const std::vector<std::pair<ErrorCode, int>> statuses{{ErrorCode::kInvalidArgument, 2},
-                                                          {ErrorCode::kNotFound, 3},
-                                                          {ErrorCode::kPermissionDenied, 4},
-                                                          {ErrorCode::kUnavailable, 5},
-                                                          {ErrorCode::kCorrupt, 6},
-                                                          {ErrorCode::kBuildFailed, 7},
-                                                          {ErrorCode::kSystem, 1}};
-    for (const auto& [code, status] : statuses) {
+    struct Case {
+        ErrorCode code;
+        int status;
+        const char* name;
+    };
+    for (const auto& [code, status, name] :
+         std::vector<Case>{{ErrorCode::kInvalidArgument, 2, "invalid-argument"},
+                           {ErrorCode::kNotFound, 3, "not-found"},
+                           {ErrorCode::kPermissionDenied, 4, "permission-denied"},
+                           {ErrorCode::kUnavailable, 5, "unavailable"},
+                           {ErrorCode::kCorrupt, 6, "corrupt"},
+                           {ErrorCode::kBuildFailed, 7, "build-failed"},
+                           {ErrorCode::kSystem, 1, "system"}}) {
         const ChildEnd end = run(always({Error{code, "reason\nof it"}}), {"status"});
         expect_complaint(end, status);
         EXPECT_THAT(end.errors, HasSubstr("reason of it"));
+        expect_json_complaint(run(always({Error{code, "reason\nof it"}}), {"status", "--json"}),
+                              status, name);
     }
 }
 

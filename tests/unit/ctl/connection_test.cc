@@ -2,6 +2,8 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include "fake_daemon.h"
 #include "src/common/os/sealed_memfd.h"
@@ -137,6 +139,48 @@ TEST_F(ConnectionTest, TooLongARequestIsNotSent) {
         call(always({wire::BuildReply{}}), wire::BuildRequest{std::string(100'000, 'x'), 0});
     ASSERT_FALSE(answer);
     EXPECT_EQ(answer.error().code, ErrorCode::kInvalidArgument);
+}
+
+// Runs as root only, as somebody else for its length.
+class AsAnotherUser {
+  public:
+    explicit AsAnotherUser(uid_t uid) { EXPECT_EQ(seteuid(uid), 0); }
+    ~AsAnotherUser() { EXPECT_EQ(seteuid(0), 0); }
+};
+
+class ConnectionPeer : public ConnectionTest {
+  protected:
+    static constexpr uid_t kUser = 65533;
+    static constexpr uid_t kStranger = 65532;
+
+    void SetUp() override {
+        if (geteuid() != 0) GTEST_SKIP() << "only root can be several users";
+    }
+
+    // What a user gets who connects to a daemon of `daemon_uid`.
+    Status open_as_user(uid_t daemon_uid) {
+        const FakeDaemon daemon(socket_, always({wire::StatusReply{}}), daemon_uid);
+        EXPECT_EQ(chmod(socket_.c_str(), 0666), 0);
+        EXPECT_EQ(chmod(directory_.path().c_str(), 0755), 0);
+        const AsAnotherUser user(kUser);
+        Result<Connection> connection = Connection::open(socket_);
+        if (!connection) return connection.error();
+        return Ok{};
+    }
+};
+
+TEST_F(ConnectionPeer, ADaemonOfRootOrOfOneselfIsTrusted) {
+    EXPECT_TRUE(open_as_user(0));
+    unlink(socket_.c_str());
+    EXPECT_TRUE(open_as_user(kUser));
+}
+
+TEST_F(ConnectionPeer, ADaemonOfSomebodyElseIsNot) {
+    const Status opened = open_as_user(kStranger);
+    ASSERT_FALSE(opened);
+    EXPECT_EQ(opened.error().code, ErrorCode::kPermissionDenied);
+    EXPECT_EQ(opened.error().message,
+              "the daemon at " + socket_ + " runs as uid 65532, neither root nor you: not trusted");
 }
 
 TEST(ChooseSocket, OrderOfTheContract) {

@@ -6,9 +6,11 @@
 #include <sys/eventfd.h>
 #include <sys/socket.h>
 #include <sys/un.h>
+#include <unistd.h>
 
 #include <cstring>
 #include <functional>
+#include <optional>
 #include <span>
 #include <string>
 #include <thread>
@@ -30,7 +32,8 @@ class FakeDaemon {
     // Called for each request; an empty list means silence.
     using Handler = std::function<std::vector<Step>(const wire::Request&, const ReceivedMessage&)>;
 
-    FakeDaemon(const std::string& path, Handler handler)
+    // Peers see `uid`, if that is given, as who listens. For that the caller must be root.
+    FakeDaemon(const std::string& path, Handler handler, std::optional<uid_t> uid = {})
         : handler_(std::move(handler)),
           listener_(socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0)),
           stop_(eventfd(0, EFD_CLOEXEC)) {
@@ -39,7 +42,10 @@ class FakeDaemon {
         EXPECT_LT(path.size(), sizeof address.sun_path);
         std::memcpy(address.sun_path, path.c_str(), path.size());
         EXPECT_EQ(bind(listener_.get(), reinterpret_cast<sockaddr*>(&address), sizeof address), 0);
+        // SO_PEERCRED of those who connect is who we are at listen(2).
+        if (uid) become(*uid);
         EXPECT_EQ(listen(listener_.get(), 8), 0);
+        if (uid) become(0);
         thread_ = std::thread([this] { serve(); });
     }
     ~FakeDaemon() {
@@ -51,6 +57,8 @@ class FakeDaemon {
     FakeDaemon& operator=(const FakeDaemon&) = delete;
 
   private:
+    static void become(uid_t uid) { EXPECT_EQ(seteuid(uid), 0); }
+
     bool readable(int fd) {
         pollfd fds[2] = {{fd, POLLIN, 0}, {stop_.get(), POLLIN, 0}};
         return poll(fds, 2, -1) > 0 && fds[1].revents == 0;

@@ -42,6 +42,12 @@ TEST(Table, AlignsColumns) {
     EXPECT_EQ(table.text(), "NAME       N\na          1\nl\xc3\xa4nger  1000\nshort\n");
 }
 
+TEST(Table, CellsCannotControlTheTerminal) {
+    Table table({{"NAME", Table::Align::kLeft}, {"N", Table::Align::kRight}});
+    table.add({"\x1b[2J\n", "1"});
+    EXPECT_EQ(table.text(), "NAME         N\n\\x1b[2J\\x0a  1\n");
+}
+
 TEST(Progress, DrawsWhatFits) {
     EXPECT_EQ(progress_line("building", 5, 10, 3, 80),
               "building [###############---------------] 5/10 3 s");

@@ -134,7 +134,7 @@ TEST_F(BuilderTest, ItGetsNothingButWhatItNeeds) {
     failure();
     EXPECT_EQ(read_file(daemon_.path("client/seen")),
               "([0, 1, 2, 3, 4, 5], [('HOME', '/'), ('LANG', 'C.UTF-8'), ('PATH', "
-              "'/usr/local/bin:/usr/bin:/bin')], '/', True, b'', b'+/etc/passwd\\x00', 1, 1, "
+              "'/usr/local/bin:/usr/bin:/bin')], '/', True, b'', b'/etc/passwd\\x00', 1, 1, "
               "set())");
 }
 
@@ -167,6 +167,7 @@ TEST_F(RunningBuilderTest, IsKilledWhenItsPeerGoes) {
 
 TEST_F(RunningBuilderTest, IsKilledWhenTheDaemonStops) {
     EXPECT_EQ(daemon_.stop(SIGTERM), 0);
+    EXPECT_NE(daemon_.log().find("build 1 cancelled: the daemon is stopping\n"), std::string::npos);
     EXPECT_TRUE(wait_for_end(noted("builder")));
     EXPECT_TRUE(client_->wait_for_close());
 }

@@ -117,5 +117,12 @@ TEST(ConfigFile, TheCommandLineHasTheLastWord) {
     EXPECT_EQ(missing.error().message, "cannot read /nowhere/conf: No such file or directory");
 }
 
+TEST(ConfigFile, IsAFileOfSomeSize) {
+    const Result<CommandLine> directory = parse({"--config", "/tmp"});
+    ASSERT_FALSE(directory.ok());
+    EXPECT_EQ(directory.error().message, "cannot read /tmp: Is a directory");
+    EXPECT_FALSE(parse({"--config", "/dev/zero"}).ok());
+}
+
 }  // namespace
 }  // namespace pycds::config

@@ -23,8 +23,19 @@ fakes::TinyImageOptions tiny() {
     return options;
 }
 
+// What a tiny image speaks of.
+std::string tiny_plan() {
+    const std::string directory = "/usr/lib/python3/dist-packages/tiny/";
+    std::string out;
+    for (const char* name : {"m0000.py", "m0001.py", "no_pyc.py", "stale.py"}) {
+        out.append(directory).append(name).push_back('\0');
+    }
+    return out;
+}
+
 ExpectedImage expected() {
-    return ExpectedImage{0, 9, tiny().identity.optimize, wire::Domain::kSystem, 0, 1 << 30};
+    return ExpectedImage{0,       9,          tiny().identity.optimize, wire::Domain::kSystem, 0,
+                         1 << 30, tiny_plan()};
 }
 
 std::string error_of(const std::vector<std::byte>& bytes, const ExpectedImage& want) {
@@ -87,6 +98,27 @@ TEST(ImageImport, MustBeWhatWasAskedFor) {
     EXPECT_EQ(error_of(fakes::make_tiny_image(user), want), prefix + "uid of the domain differs");
     want.domain_uid = 1000;
     EXPECT_TRUE(import_image(output_of(fakes::make_tiny_image(user)).get(), want).ok());
+}
+
+TEST(ImageImport, HoldsNothingThatWasNotAskedFor) {
+    const std::string prefix = "the builder returned a module that was not asked for: ";
+    fakes::TinyImageOptions options = tiny();
+    options.paths = {"/usr/lib/python3/dist-packages/tiny/m0000.py", "/usr/lib/os.py"};
+    EXPECT_EQ(error_of(fakes::make_tiny_image(options), expected()), prefix + "/usr/lib/os.py");
+    options = tiny();
+    options.left_out = {{"/root/secret.py", image::LeftOutReason::kNoPyc}};
+    EXPECT_EQ(error_of(fakes::make_tiny_image(options), expected()), prefix + "/root/secret.py");
+    // The beginning of a path is another path.
+    options.left_out = {{"/usr/lib", image::LeftOutReason::kPath}};
+    EXPECT_EQ(error_of(fakes::make_tiny_image(options), expected()), prefix + "/usr/lib");
+    // But of one that is too long an image has the beginning.
+    const std::string cut = "/" + std::string(image::kMaxPathSize - 1, 'x');
+    ExpectedImage want = expected();
+    want.plan += cut + "yy" + '\0';
+    options.left_out = {{cut, image::LeftOutReason::kPath}};
+    EXPECT_TRUE(import_image(output_of(fakes::make_tiny_image(options)).get(), want).ok());
+    options.left_out = {{cut, image::LeftOutReason::kNoPyc}};
+    EXPECT_TRUE(error_of(fakes::make_tiny_image(options), want).starts_with(prefix));
 }
 
 TEST(ImageImport, GarbageIsSaidToBeSo) {

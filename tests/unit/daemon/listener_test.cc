@@ -1,8 +1,11 @@
 #include "daemon/ipc/listener.h"
 
+#include <fcntl.h>
 #include <gtest/gtest.h>
+#include <sys/file.h>
 #include <sys/socket.h>
 #include <sys/un.h>
+#include <unistd.h>
 
 #include <cstring>
 
@@ -41,6 +44,59 @@ TEST(Listener, DoesNotTakeALiveDaemonsSocket) {
     ASSERT_FALSE(second.ok());
     EXPECT_EQ(second.error().code, ErrorCode::kUnavailable);
     EXPECT_EQ(second.error().message, "another daemon answers at " + (dir / "s.sock"));
+}
+
+TEST(Listener, DoesNotWaitForWhoLocksItsDirectory) {
+    const test::TempDir dir;
+    const UniqueFd directory(::open(dir.path().c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+    ASSERT_EQ(flock(directory.get(), LOCK_EX), 0);
+    EXPECT_TRUE(Listener::open(at(dir / "s.sock")).ok());
+}
+
+TEST(Listener, HoldsALockFileAsLongAsItLives) {
+    const test::TempDir dir;
+    const std::string file = dir / "s.sock.lock";
+    {
+        const Result<Listener> listener = Listener::open(at(dir / "s.sock"));
+        ASSERT_TRUE(listener.ok());
+        const UniqueFd other(::open(file.c_str(), O_RDWR | O_CLOEXEC));
+        struct stat st {};
+        ASSERT_EQ(fstat(other.get(), &st), 0);
+        EXPECT_EQ(st.st_mode & 0777, 0600u);
+        EXPECT_EQ(flock(other.get(), LOCK_EX | LOCK_NB), -1);
+    }
+    EXPECT_NE(access(file.c_str(), F_OK), 0) << "removed";
+    // One that was left behind does no harm.
+    test::write_file(file, "", 0600);
+    EXPECT_TRUE(Listener::open(at(dir / "s.sock")).ok());
+}
+
+TEST(Listener, GivesUpOnALockThatIsNotReleased) {
+    const test::TempDir dir;
+    const std::string file = dir / "s.sock.lock";
+    const UniqueFd held(::open(file.c_str(), O_CREAT | O_RDWR | O_CLOEXEC, 0600));
+    ASSERT_EQ(flock(held.get(), LOCK_EX), 0);
+    const Result<Listener> refused = Listener::open(at(dir / "s.sock"));
+    ASSERT_FALSE(refused.ok());
+    EXPECT_EQ(refused.error().code, ErrorCode::kUnavailable);
+    EXPECT_NE(refused.error().message.find(file), std::string::npos);
+    EXPECT_EQ(access(file.c_str(), F_OK), 0) << "it is the holder's to remove";
+}
+
+TEST(Listener, TakesNobodyElsesLockFile) {
+    const test::TempDir dir;
+    const std::string file = dir / "s.sock.lock";
+    ASSERT_EQ(symlink("elsewhere", file.c_str()), 0);
+    EXPECT_FALSE(Listener::open(at(dir / "s.sock")).ok());
+    EXPECT_NE(access((dir / "elsewhere").c_str(), F_OK), 0);
+    ASSERT_EQ(unlink(file.c_str()), 0);
+    if (geteuid() != 0) GTEST_SKIP() << "needs root to give a file away";
+    test::write_file(file, "", 0666);
+    ASSERT_EQ(chown(file.c_str(), 12345, 0), 0);
+    const Result<Listener> refused = Listener::open(at(dir / "s.sock"));
+    ASSERT_FALSE(refused.ok());
+    EXPECT_NE(refused.error().message.find(file), std::string::npos);
+    EXPECT_EQ(access(file.c_str(), F_OK), 0);
 }
 
 TEST(Listener, DoesNotRemoveASocketThatTookItsPlace) {

@@ -59,27 +59,29 @@ TEST(Plan, IsAFileThatCanBeRead) {
 
 TEST(Plan, IsSplitByDomain) {
     using wire::Domain;
-    const std::vector<PlanPart> parts =
+    const SplitPlan split =
         split_plan({"/s1", "/u1", "/n1", "/s2"},
                    {Domain::kSystem, Domain::kUser, Domain::kUnspecified, Domain::kSystem}, 7);
-    ASSERT_EQ(parts.size(), 2u);
-    EXPECT_EQ(parts[0].slot, 0u);
-    EXPECT_EQ(parts[0].domain, Domain::kSystem);
-    EXPECT_EQ(parts[0].entries, "+/s1\0-/n1\0+/s2\0"s);
-    EXPECT_EQ(parts[0].count, 3u);
-    EXPECT_EQ(parts[1].slot, 1u);
-    EXPECT_EQ(parts[1].domain, Domain::kUser);
-    EXPECT_EQ(parts[1].domain_uid, 7u);
-    EXPECT_EQ(parts[1].entries, "+/u1\0"s);
+    ASSERT_EQ(split.parts.size(), 2u);
+    EXPECT_EQ(split.parts[0].slot, 0u);
+    EXPECT_EQ(split.parts[0].domain, Domain::kSystem);
+    EXPECT_EQ(split.parts[0].entries, "/s1\0/s2\0"s) << "no path of a refused one";
+    EXPECT_EQ(split.parts[0].count, 2u);
+    EXPECT_EQ(split.parts[1].slot, 1u);
+    EXPECT_EQ(split.parts[1].domain, Domain::kUser);
+    EXPECT_EQ(split.parts[1].domain_uid, 7u);
+    EXPECT_EQ(split.parts[1].entries, "/u1\0"s);
+    EXPECT_EQ(split.refused, 1u);
 }
 
 TEST(Plan, APartWithNothingToBuildIsNotMade) {
     using wire::Domain;
-    EXPECT_TRUE(split_plan({"/n"}, {Domain::kUnspecified}, 7).empty());
-    const std::vector<PlanPart> user =
-        split_plan({"/n", "/u"}, {Domain::kUnspecified, Domain::kUser}, 7);
-    ASSERT_EQ(user.size(), 1u);
-    EXPECT_EQ(user[0].entries, "-/n\0+/u\0"s);
+    const SplitPlan nothing = split_plan({"/n"}, {Domain::kUnspecified}, 7);
+    EXPECT_TRUE(nothing.parts.empty());
+    EXPECT_EQ(nothing.refused, 1u);
+    const SplitPlan user = split_plan({"/n", "/u"}, {Domain::kUnspecified, Domain::kUser}, 7);
+    ASSERT_EQ(user.parts.size(), 1u);
+    EXPECT_EQ(user.parts[0].entries, "/u\0"s);
 }
 
 }  // namespace

@@ -2,6 +2,7 @@
 #include <gtest/gtest.h>
 
 #include "daemon/policy/access.h"
+#include "tests/unit/daemon/temp_dir.h"
 
 namespace pycds::policy {
 namespace {
@@ -11,6 +12,8 @@ using wire::Domain;
 constexpr uid_t kDaemon = 500;
 constexpr uid_t kAlice = 1000;
 constexpr uid_t kBob = 1001;
+
+constexpr const char* kPython = "/usr/bin/env";  // a program that is the system's anywhere
 
 PeerIdentity peer(uid_t uid) {
     return PeerIdentity{uid, uid, 1};
@@ -59,15 +62,30 @@ TEST(Access, AdministratorsSeeAndDropAllOthersTheirOwn) {
 TEST(Access, AFileThatIsNotTheSystemsGoesToTheDaemonsOwnUidOrNowhere) {
     const Access access({kDaemon, false});
     const std::vector<std::string> paths{"/etc/passwd", "/nowhere/x.py"};
-    EXPECT_EQ(access.place_sources(peer(kDaemon), paths),
+    EXPECT_EQ(access.place_sources(peer(kDaemon), kPython, paths).value(),
               (std::vector<Domain>{Domain::kSystem, Domain::kUser}));
-    EXPECT_EQ(access.place_sources(peer(0), paths),
+    EXPECT_EQ(access.place_sources(peer(0), kPython, paths).value(),
               (std::vector<Domain>{Domain::kSystem, Domain::kUnspecified}));
+}
+
+TEST(Access, AnInterpreterThatIsNotTheSystemsMakesNothingForTheSystem) {
+    const Access access({kDaemon, false});
+    const std::vector<std::string> paths{"/etc/passwd"};
+    const test::TempDir dir;  // in a directory that all can write
+    const std::string python = dir / "python3";
+    test::write_file(python, "#!/bin/sh\n", 0755);
+    EXPECT_EQ(access.place_sources(peer(kDaemon), python, paths).value(),
+              std::vector<Domain>{Domain::kUser});
+    const Result<std::vector<Domain>> refused = access.place_sources(peer(0), python, paths);
+    ASSERT_FALSE(refused.ok());
+    EXPECT_EQ(refused.error().code, ErrorCode::kPermissionDenied);
+    EXPECT_NE(refused.error().message.find(python), std::string::npos);
+    EXPECT_FALSE(access.place_sources(peer(0), "/etc/passwd", paths).ok()) << "not executable";
 }
 
 TEST(Access, InAUsersDaemonEverythingIsTheUsers) {
     const Access access({kAlice, true});
-    EXPECT_EQ(access.place_sources(peer(kAlice), {"/etc/passwd", "/nowhere/x.py"}),
+    EXPECT_EQ(access.place_sources(peer(kAlice), "/x", {"/etc/passwd", "/nowhere/x.py"}).value(),
               (std::vector<Domain>{Domain::kUser, Domain::kUser}));
 }
 

@@ -2,14 +2,21 @@
 #include "daemon/ipc/server.h"
 
 #include <gtest/gtest.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
+#include <boost/asio/post.hpp>
 #include <thread>
 
 #include "daemon/ipc/listener.h"
 #include "daemon/sys/system_clock.h"
+#include "src/common/base/log.h"
+#include "src/common/image/format.h"
+#include "src/common/os/fd_passing.h"
 #include "tests/fakes/fake_launcher.h"
 #include "tests/fakes/fake_policy.h"
+#include "tests/fakes/tiny_image.h"
 #include "tests/unit/daemon/temp_dir.h"
 #include "tests/unit/daemon/test_client.h"
 
@@ -19,7 +26,7 @@ namespace {
 using namespace std::chrono_literals;
 using test::TestClient;
 
-// A whole daemon but for the builder, which never ends.
+// A whole daemon but for the builder, which never ends unless the test says so.
 class TestServer {
   public:
     explicit TestServer(ServerLimits limits)
@@ -38,11 +45,33 @@ class TestServer {
 
     std::string socket() const { return dir_ / "s.sock"; }
 
+    // Asks for a build of /system/a.py and plays the builder. False if it fails.
+    bool publish() {
+        TestClient client(socket());
+        const UniqueFd plan = test::make_plan({"/system/a.py"});
+        if (!client.send(wire::BuildRequest{"/usr/bin/python3", 0}, {plan.get()})) return false;
+        exit_builder();
+        const std::optional<test::Answer> answer = client.receive_last();
+        return answer && answer->as<wire::BuildReply>() != nullptr;
+    }
+
   private:
     static core::ServiceOptions options() {
         core::ServiceOptions out;
         out.daemon_uid = geteuid();
         return out;
+    }
+
+    // Once it runs, on the thread of the loop.
+    void exit_builder() {
+        boost::asio::post(loop_.context(), [this] {
+            if (launcher_.started.empty()) return exit_builder();
+            fakes::TinyImageOptions options;
+            options.generation = launcher_.started.back().job.generation;
+            options.paths = {"/system/a.py"};
+            options.left_out.clear();
+            launcher_.exit_with(fakes::make_tiny_image(options));
+        });
     }
 
     test::TempDir dir_;
@@ -138,6 +167,83 @@ TEST(Server, DropsAPeerThatAsksTooFarAhead) {
     ASSERT_TRUE(client.send(wire::BuildRequest{"/usr/bin/python3", 0}, {plan.get()}));
     for (int i = 0; i < 5; ++i) client.send(wire::StatusRequest{});
     EXPECT_TRUE(client.wait_for_close());
+}
+
+wire::AttachRequest attach_request() {
+    wire::AttachRequest out;
+    const std::vector<uint8_t> digest =
+        fakes::tiny_identity_digest(fakes::TinyImageOptions{}.identity);
+    std::copy(digest.begin(), digest.end(), out.identity.begin());
+    out.format_version = image::kFormatVersion;
+    return out;
+}
+
+TEST(Server, DropsAPeerThatAsksOnWithoutReadingItsDescriptors) {
+    TestServer server({16, 16, 30s});
+    ASSERT_TRUE(server.publish());
+    TestClient client(server.socket());
+    // One that reads may ask again and again.
+    for (int i = 0; i < 3; ++i) {
+        ASSERT_TRUE(client.send(attach_request()));
+        const std::optional<test::Answer> answer = client.receive();
+        ASSERT_TRUE(answer);
+        ASSERT_EQ(answer->fds.size(), 1u);
+    }
+    for (int i = 0; i < 100 && client.send(attach_request()); ++i) {
+    }
+    // The one answer that was sent may be there still; then comes the end. (If requests of ours lie
+    // unread at the end, the kernel says ECONNRESET before it gives out the answer.)
+    int answers_sent = 0;
+    char byte = 0;
+    ssize_t n = 0;
+    while ((n = recv(client.fd(), &byte, 1, 0)) > 0) ++answers_sent;
+    EXPECT_TRUE(n == 0 || errno == ECONNRESET) << std::strerror(errno);
+    EXPECT_LE(answers_sent, 1);
+    // Answers without descriptors may wait.
+    TestClient other(server.socket());
+    for (int i = 0; i < 10; ++i) ASSERT_TRUE(other.send(wire::StatusRequest{}));
+    for (int i = 0; i < 10; ++i) ASSERT_TRUE(other.receive());
+}
+
+// In a process of its own: as a user who may not go beyond the limit, and has nothing else open.
+void attach_beyond_the_limit() {
+    constexpr uid_t kNobodyElse = 54321;
+    if (geteuid() == 0 && setuid(kNobodyElse) != 0) _exit(2);
+    const rlimit limit{64, 64};
+    setrlimit(RLIMIT_NOFILE, &limit);
+    set_log_threshold(LogLevel::kWarning);
+    {
+        TestServer server({16, 16, 30s});
+        if (!server.publish()) _exit(3);
+        int ends[2];
+        if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) != 0) _exit(4);
+        const int fds[kMaxFdsPerMessage] = {0, 0, 0, 0, 0, 0, 0, 0};
+        IoStatus status = IoStatus::kOk;
+        for (int i = 0; i < 100 && status == IoStatus::kOk; ++i) {
+            status = send_message(ends[0], "x", 1, fds, kMaxFdsPerMessage, MSG_DONTWAIT);
+        }
+        if (status != IoStatus::kError || errno != ETOOMANYREFS) _exit(5);
+        TestClient client(server.socket());
+        for (int i = 0; i < 3; ++i) {
+            if (!client.send(attach_request())) _exit(6);
+            const std::optional<test::Answer> answer = client.receive();
+            if (!answer || answer->as<Error>() == nullptr) _exit(7);
+            if (answer->as<Error>()->code != ErrorCode::kUnavailable) _exit(8);
+        }
+        // They are read: all is well again.
+        close(ends[1]);
+        close(ends[0]);
+        if (!client.send(attach_request())) _exit(9);
+        const std::optional<test::Answer> answer = client.receive();
+        if (!answer || answer->fds.size() != 1) _exit(10);
+    }
+    _exit(0);
+}
+
+TEST(ServerDeathTest, SaysSoWhenNoMoreDescriptorsMayBeOnTheirWay) {
+    // One warning for three refusals.
+    EXPECT_EXIT(attach_beyond_the_limit(), testing::ExitedWithCode(0),
+                "^[^\n]*warning: attaching fails[^\n]*\n$");
 }
 
 TEST(Server, DescriptorsThatNobodyAskedForAreClosed) {

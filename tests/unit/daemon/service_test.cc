@@ -74,6 +74,18 @@ class ServiceTest : public testing::Test {
         out.base = image::requested_base_of_slot(job.slot);
         out.first_co_version = image::first_co_version_of_slot(job.slot);
         out.identity.optimize = static_cast<uint8_t>(job.optimize);
+        // The first path of the plan is a root, every other one is left out.
+        out.paths.emplace();
+        out.left_out.clear();
+        for (std::string_view rest = job.plan; !rest.empty();) {
+            const std::string path(rest.substr(0, rest.find('\0')));
+            if (out.paths->empty()) {
+                out.paths->push_back(path);
+            } else {
+                out.left_out.push_back({path, image::LeftOutReason::kNoPyc});
+            }
+            rest.remove_prefix(path.size() + 1);
+        }
         if (job.domain == wire::Domain::kUser) {
             out.domain = image::DomainKind::kUser;
             out.uid = job.domain_uid;
@@ -83,6 +95,15 @@ class ServiceTest : public testing::Test {
 
     void finish_builder() {
         launcher_.exit_with(fakes::make_tiny_image(tiny(launcher_.started.back().job)));
+        worker_.run_all();
+    }
+
+    // It makes an image of nothing.
+    void finish_builder_with_nothing(image::LeftOutReason reason) {
+        fakes::TinyImageOptions options = tiny(launcher_.started.back().job);
+        for (const std::string& path : *options.paths) options.left_out.push_back({path, reason});
+        options.paths->clear();
+        launcher_.exit_with(fakes::make_tiny_image(options));
         worker_.run_all();
     }
 
@@ -130,13 +151,14 @@ TEST_F(ServiceTest, WithoutImagesAnAttachIsAnsweredWithNone) {
 }
 
 TEST_F(ServiceTest, ABuildPublishesWhatTheBuilderMade) {
-    const auto sink = build(kDaemon, "/system/a.py\0/user/b.py\0/other/c.py\0"s);
+    const auto sink =
+        build(kDaemon, "/system/a.py\0/user/b.py\0/other/c.py\0/other/d.py\0/system/e.py\0"s);
     ASSERT_EQ(launcher_.started.size(), 1u);
     const BuilderJob system = launcher_.started[0].job;
     EXPECT_EQ(system.python, "/usr/bin/python3");
     EXPECT_EQ(system.slot, 0u);
     EXPECT_EQ(system.domain, wire::Domain::kSystem);
-    EXPECT_EQ(system.plan, "+/system/a.py\0-/other/c.py\0"s);
+    EXPECT_EQ(system.plan, "/system/a.py\0/system/e.py\0"s);
     finish_builder();
     ASSERT_EQ(launcher_.started.size(), 2u);
     EXPECT_FALSE(*launcher_.started[0].alive) << "the first builder is let go of";
@@ -156,8 +178,12 @@ TEST_F(ServiceTest, ABuildPublishesWhatTheBuilderMade) {
     EXPECT_EQ(reply.images[0].domain, wire::Domain::kSystem);
     EXPECT_EQ(reply.images[1].domain, wire::Domain::kUser);
     EXPECT_EQ(reply.milliseconds, 1500u);
-    ASSERT_EQ(reply.left_out.size(), 2u) << "of both images together";
+    ASSERT_EQ(reply.left_out.size(), 2u);
+    EXPECT_EQ(reply.left_out[0].reason, "not-trusted") << "counted, in no image";
     EXPECT_EQ(reply.left_out[0].count, 2u);
+    EXPECT_EQ(reply.left_out[1].reason, "no-pyc");
+    EXPECT_EQ(reply.left_out[1].count, 1u);
+    EXPECT_EQ(reply.images[0].left_out, 1u);
     const auto status = ask<wire::StatusReply>(0, wire::StatusRequest{});
     EXPECT_EQ(status.builds_done, 1u);
     EXPECT_EQ(status.builds_running, 0u);
@@ -248,6 +274,43 @@ TEST_F(ServiceTest, ABuildOfNothingThatMayBeSharedIsRefused) {
     EXPECT_TRUE(launcher_.started.empty());
 }
 
+TEST_F(ServiceTest, AnInterpreterThatThePolicyRefusesIsNotRun) {
+    auto sink = std::make_shared<fakes::FakeSink>();
+    EXPECT_FALSE(service_.handle(peer(0), wire::BuildRequest{"/refused/python3", 0},
+                                 plan("/system/a.py\0"s), sink));
+    worker_.run_all();
+    EXPECT_EQ(error_of(*sink).code, ErrorCode::kPermissionDenied);
+    EXPECT_TRUE(launcher_.started.empty());
+}
+
+TEST_F(ServiceTest, AnImageOfNothingIsNotPublished) {
+    publish_both();
+    const auto sink = build(0, "/system/a.py\0/system/b.py\0/other/c.py\0"s);
+    finish_builder_with_nothing(image::LeftOutReason::kPycCorrupt);
+    EXPECT_EQ(error_of(*sink).code, ErrorCode::kBuildFailed);
+    EXPECT_EQ(error_of(*sink).message,
+              "none of the 3 sources can be archived: not-trusted 1, no-pyc 1, pyc-corrupt 1");
+    EXPECT_EQ(ask<wire::AttachReply>(kAlice, attach_request()).images.at(0).id, "img-1");
+}
+
+TEST_F(ServiceTest, APartOfNothingDoesNotKeepTheOther) {
+    publish_both();
+    const auto sink = build(kDaemon, "/system/a.py\0/user/b.py\0"s);
+    finish_builder_with_nothing(image::LeftOutReason::kPycStale);
+    finish_builder();
+    ASSERT_TRUE(sink->last.has_value());
+    const auto* reply = std::get_if<wire::BuildReply>(&sink->last->message);
+    ASSERT_NE(reply, nullptr);
+    ASSERT_EQ(reply->images.size(), 1u);
+    EXPECT_EQ(reply->images[0].domain, wire::Domain::kUser);
+    ASSERT_EQ(reply->left_out.size(), 1u);
+    EXPECT_EQ(reply->left_out[0].reason, "pyc-stale");
+    const auto attached = ask<wire::AttachReply>(kDaemon, attach_request());
+    ASSERT_EQ(attached.images.size(), 2u);
+    EXPECT_EQ(attached.images[0].id, "img-1") << "the good one stays";
+    EXPECT_EQ(attached.images[1].id, reply->images[0].id);
+}
+
 TEST_F(ServiceTest, AFailedBuildLeavesTheOldImage) {
     publish_both();
     const auto sink = build(0, "/system/a.py\0"s);
@@ -287,7 +350,7 @@ TEST_F(ServiceTest, BuildsRunOneAfterTheOther) {
     finish_builder();
     EXPECT_TRUE(first->last.has_value());
     ASSERT_EQ(launcher_.started.size(), 2u);
-    EXPECT_EQ(launcher_.started[1].job.plan, "+/system/b.py\0"s);
+    EXPECT_EQ(launcher_.started[1].job.plan, "/system/b.py\0"s);
     EXPECT_EQ(ask<wire::StatusReply>(0, wire::StatusRequest{}).builds_running, 1u);
 }
 
@@ -300,7 +363,7 @@ TEST_F(ServiceTest, ABuildDiesWithItsConnection) {
     EXPECT_FALSE(*launcher_.started[0].alive) << "the builder is killed";
     worker_.run_all();
     ASSERT_EQ(launcher_.started.size(), 2u) << "the next one starts, the cancelled one does not";
-    EXPECT_EQ(launcher_.started[1].job.plan, "+/system/c.py\0"s);
+    EXPECT_EQ(launcher_.started[1].job.plan, "/system/c.py\0"s);
     finish_builder();
     EXPECT_FALSE(first->last.has_value());
     EXPECT_FALSE(second->last.has_value());

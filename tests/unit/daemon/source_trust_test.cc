@@ -56,6 +56,27 @@ TEST_F(SourceTrustTest, AFileMustBeRootsAndReadableByAll) {
     EXPECT_FALSE(trusted("lib/a.py")) << "somebody's";
 }
 
+TEST_F(SourceTrustTest, AProgramMustBeRootsAndExecutableByAll) {
+    const auto program = [&](const std::string& name) {
+        return SourceTrust().is_trusted_program(path(name));
+    };
+    EXPECT_FALSE(program("lib/a.py")) << "not executable";
+    set_mode("lib/a.py", 0755);
+    EXPECT_TRUE(program("lib/a.py"));
+    make_directory("lib/__pycache__", 0777);
+    EXPECT_TRUE(program("lib/a.py")) << "nothing of a program is looked for there";
+    set_mode("lib/a.py", 0775);
+    EXPECT_FALSE(program("lib/a.py")) << "writable by the group";
+    set_mode("lib/a.py", 0755);
+    make_directory("open", 0777);
+    link("../lib/a.py", "open/python");
+    EXPECT_FALSE(program("open/python")) << "the link lies where all can write";
+    link("a.py", "lib/python");
+    EXPECT_TRUE(program("lib/python"));
+    set_owner("lib/a.py", kSomebody);
+    EXPECT_FALSE(program("lib/python")) << "somebody's";
+}
+
 TEST_F(SourceTrustTest, EveryDirectoryAboveMustBeSafe) {
     make_directory("lib/deep");
     test::write_file(path("lib/deep/b.py"), "");
