@@ -79,13 +79,19 @@ class Writer {
     // But of the interned strings, each of which is written once where it is used (hash and interned
     // state), those come first that every client writes when it starts, then those that many modules
     // share: whatever a process imports, it uses most of these.
-    std::vector<uint32_t> order_of(RegionKind kind) const {
+    std::vector<uint32_t> order_of(RegionKind kind) {
         std::vector<uint32_t> order;
         for (uint32_t i = 0; i < graph_.nodes().size(); ++i) {
             if (graph_.nodes()[i].region == kind) order.push_back(i);
         }
         if (kind != RegionKind::kStrInterned) return order;
         const std::vector<uint32_t> users = modules_using_nodes();
+        // A client pays for each string of the start in every process, so only those are taken whose
+        // redirection would cost a process that imports something more than that.
+        const auto worth = static_cast<uint32_t>(2 + graph_.modules().size() / kModulesPerUser);
+        for (const uint32_t node : order) {
+            graph_.nodes()[node].at_startup &= users[node] >= worth;
+        }
         const auto rank = [&](uint32_t node) {
             if (graph_.nodes()[node].at_startup) return 0xffffffffU;
             return users[node] < 2 ? 0 : users[node];
@@ -363,6 +369,10 @@ class Writer {
         header->prefix.header_checksum = image::header_checksum(*header);
         header->prefix.checksum = image::image_checksum(bytes_.data(), bytes_.size());
     }
+
+    // How many modules there are to one that must use a string of the start to make it worth its
+    // place in the hot bin.
+    static constexpr size_t kModulesPerUser = 512;
 
     // Include/cpython/bytesobject.h: ob_shash follows the variable-size header.
     static constexpr uint64_t kBytesHash = sizeof(PyVarObject);
