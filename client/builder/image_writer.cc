@@ -88,7 +88,7 @@ class Writer {
         const std::vector<uint32_t> users = modules_using_nodes();
         // A client pays for each string of the start in every process, so only those are taken whose
         // redirection would cost a process that imports something more than that.
-        const auto worth = static_cast<uint32_t>(2 + graph_.modules().size() / kModulesPerUser);
+        const auto worth = static_cast<uint32_t>(4 + graph_.modules().size() / kModulesPerUser);
         for (const uint32_t node : order) {
             graph_.nodes()[node].at_startup &= users[node] >= worth;
         }

@@ -5,6 +5,7 @@
 #include <Python.h>
 
 #include <cstdint>
+#include <initializer_list>
 
 #include "client/ext/start.h"
 #include "client/interp/internals.h"
@@ -84,6 +85,66 @@ PyMethodDef methods[] = {
     {nullptr, nullptr, 0, nullptr},
 };
 
+#ifdef Py_mod_multiple_interpreters
+#define PYCDS_MULTIPLE_INTERPRETERS \
+    {Py_mod_multiple_interpreters, Py_MOD_PER_INTERPRETER_GIL_SUPPORTED},
+#else
+#define PYCDS_MULTIPLE_INTERPRETERS
+#endif
+
+PyModuleDef_Slot pycds_slots[] = {
+    {Py_mod_exec, reinterpret_cast<void*>(exec_pycds)},
+    PYCDS_MULTIPLE_INTERPRETERS{0, nullptr},
+};
+
+PyModuleDef pycds_definition = {
+    PyModuleDef_HEAD_INIT, "_pycds", "The pycds client of this process.", 0, methods, pycds_slots,
+    nullptr,               nullptr,  nullptr,
+};
+
+// What `import _pycds` would do now, while this file's directory is on the path, less the search: the
+// module is in the same file as `sitecustomize`. New reference, or nullptr with an exception.
+PyObject* load_pycds(PyObject* sitecustomize) {
+    PyObject* loader = nullptr;
+    PyObject* loaded = nullptr;
+    PyObject* spec = nullptr;
+    PyObject* own_spec = PyObject_GetAttrString(sitecustomize, "__spec__");
+    PyObject* own_file = PyModule_GetFilenameObject(sitecustomize);
+    PyObject* own_loader = PyObject_GetAttrString(sitecustomize, "__loader__");
+    PyObject* from = PyUnicode_FromString("/sitecustomize.");
+    PyObject* to = PyUnicode_FromString("/_pycds.");
+    PyObject* file = nullptr;
+    if (own_spec != nullptr && own_file != nullptr && own_loader != nullptr && from != nullptr &&
+        to != nullptr) {
+        file = PyUnicode_Replace(own_file, from, to, -1);
+    }
+    if (file != nullptr) {
+        loader = PyObject_CallFunction(reinterpret_cast<PyObject*>(Py_TYPE(own_loader)), "sO",
+                                       "_pycds", file);
+    }
+    if (loader != nullptr) {
+        spec = PyObject_CallFunction(reinterpret_cast<PyObject*>(Py_TYPE(own_spec)), "sO", "_pycds",
+                                     loader);
+    }
+    if (spec != nullptr && PyObject_SetAttrString(spec, "origin", file) == 0 &&
+        PyObject_SetAttrString(spec, "has_location", Py_True) == 0) {
+        loaded = PyModule_FromDefAndSpec(&pycds_definition, spec);
+    }
+    if (loaded != nullptr &&
+        (PyObject_SetAttrString(loaded, "__spec__", spec) != 0 ||
+         PyObject_SetAttrString(loaded, "__loader__", loader) != 0 ||
+         PyObject_SetAttrString(loaded, "__file__", file) != 0 ||
+         PyModule_AddStringConstant(loaded, "__package__", "") != 0 ||
+         PyDict_SetItemString(PyImport_GetModuleDict(), "_pycds", loaded) != 0 ||
+         PyModule_ExecDef(loaded, &pycds_definition) != 0)) {
+        Py_CLEAR(loaded);
+    }
+    for (PyObject* object : {own_spec, own_file, own_loader, from, to, file, loader, spec}) {
+        Py_XDECREF(object);
+    }
+    return loaded;
+}
+
 // The directory of this file stands first on sys.path only to be found as sitecustomize. Once that
 // has happened nothing may show it: sys.path and the importer cache are as without it, and the
 // machine's own sitecustomize, if there is one, runs as it would have.
@@ -115,8 +176,7 @@ int leave_path(PyObject* module) {
 }
 
 int exec_sitecustomize(PyObject* module) {
-    // While the directory is still on the path: this is where _pycds is found.
-    PyObject* client = PyImport_ImportModule("_pycds");
+    PyObject* client = load_pycds(module);
     if (client == nullptr) PyErr_Clear();
     Py_XDECREF(client);
     if (leave_path(module) != 0) PyErr_Clear();
@@ -131,26 +191,9 @@ int exec_sitecustomize(PyObject* module) {
     return 0;
 }
 
-#ifdef Py_mod_multiple_interpreters
-#define PYCDS_MULTIPLE_INTERPRETERS \
-    {Py_mod_multiple_interpreters, Py_MOD_PER_INTERPRETER_GIL_SUPPORTED},
-#else
-#define PYCDS_MULTIPLE_INTERPRETERS
-#endif
-
-PyModuleDef_Slot pycds_slots[] = {
-    {Py_mod_exec, reinterpret_cast<void*>(exec_pycds)},
-    PYCDS_MULTIPLE_INTERPRETERS{0, nullptr},
-};
-
 PyModuleDef_Slot sitecustomize_slots[] = {
     {Py_mod_exec, reinterpret_cast<void*>(exec_sitecustomize)},
     PYCDS_MULTIPLE_INTERPRETERS{0, nullptr},
-};
-
-PyModuleDef pycds_definition = {
-    PyModuleDef_HEAD_INIT, "_pycds", "The pycds client of this process.", 0, methods, pycds_slots,
-    nullptr,               nullptr,  nullptr,
 };
 
 PyModuleDef sitecustomize_definition = {
