@@ -62,7 +62,7 @@ void DaemonProcess::set_builder(const std::string& python) const {
     write_file(dir_ / "client/pycds_build.py", kBuilderHead + python + "\n");
 }
 
-bool DaemonProcess::start(const Start& how) {
+bool DaemonProcess::spawn(const Start& how) {
     notify_.reset(::socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0));
     sockaddr_un address{};
     address.sun_family = AF_UNIX;
@@ -96,6 +96,11 @@ bool DaemonProcess::start(const Start& how) {
         execv(argv[0], argv.data());
         _exit(126);
     }
+    return pid_ > 0;
+}
+
+bool DaemonProcess::start(const Start& how) {
+    if (!spawn(how)) return false;
     // A daemon that fails never says READY: its end counts too.
     pollfd events[2] = {{notify_.get(), POLLIN, 0}, {-1, POLLIN, 0}};
     for (int i = 0; i < kDeadlineSeconds * 20; ++i) {

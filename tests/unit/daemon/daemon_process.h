@@ -27,6 +27,9 @@ class DaemonProcess {
     // Kills it, if it runs.
     ~DaemonProcess();
 
+    // Starts it and waits for nothing. False if there is no process.
+    bool spawn(const Start& how);
+
     // Starts it and waits until it says that it is ready. False if it ends before.
     bool start(const Start& how);
     bool start() { return start(Start{}); }

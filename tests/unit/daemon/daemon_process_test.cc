@@ -7,7 +7,7 @@
 #include <sys/un.h>
 
 #include <cstring>
-#include <thread>
+#include <filesystem>
 
 #include "src/common/image/format.h"
 #include "src/common/os/mapping.h"
@@ -215,15 +215,19 @@ TEST_F(DaemonTest, StopsWhenAskedWhileItWaitsForTheLock) {
     ASSERT_EQ(mkdir(daemon_.path("run").c_str(), 0755), 0);
     const UniqueFd lock(open((daemon_.socket() + ".lock").c_str(), O_CREAT | O_RDWR, 0600));
     ASSERT_EQ(flock(lock.get(), LOCK_EX), 0);
-    std::thread stopper([&] {
-        // When it is there depends on the machine: until it has ended.
-        for (int i = 0; i < 15; ++i) {
-            usleep(100'000);
-            if (daemon_.pid() > 0) kill(daemon_.pid(), SIGTERM);
+    ASSERT_TRUE(daemon_.spawn({}));
+    // It waits once it has the file open, with its signals already in hand.
+    const auto has_lock_open = [&] {
+        const std::string fds = "/proc/" + std::to_string(daemon_.pid()) + "/fd";
+        std::error_code gone;
+        for (const auto& entry : std::filesystem::directory_iterator(fds, gone)) {
+            if (std::filesystem::read_symlink(entry, gone) == daemon_.socket() + ".lock") return true;
         }
-    });
-    EXPECT_FALSE(daemon_.start());
-    stopper.join();
+        return false;
+    };
+    for (int i = 0; i < 2000 && !has_lock_open(); ++i) usleep(1000);
+    ASSERT_TRUE(has_lock_open());
+    ASSERT_EQ(kill(daemon_.pid(), SIGTERM), 0);
     EXPECT_EQ(daemon_.wait(), 0) << "not an error";
     EXPECT_EQ(daemon_.log(), "");
 }
