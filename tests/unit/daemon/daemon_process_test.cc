@@ -213,13 +213,17 @@ TEST_F(DaemonTest, StopsCleanlyWhenAsked) {
 
 TEST_F(DaemonTest, StopsWhenAskedWhileItWaitsForTheLock) {
     ASSERT_EQ(mkdir(daemon_.path("run").c_str(), 0755), 0);
-    const UniqueFd lock(open((daemon_.socket() + ".lock").c_str(), O_CREAT | O_RDWR, 0600));
+    const UniqueFd lock(
+        open((daemon_.socket() + ".lock").c_str(), O_CREAT | O_RDWR | O_CLOEXEC, 0600));
     ASSERT_EQ(flock(lock.get(), LOCK_EX), 0);
     ASSERT_TRUE(daemon_.spawn({}));
     // It waits once it has the file open, with its signals already in hand.
     const auto has_lock_open = [&] {
-        const std::string fds = "/proc/" + std::to_string(daemon_.pid()) + "/fd";
+        const std::string process = "/proc/" + std::to_string(daemon_.pid());
+        const std::string fds = process + "/fd";
         std::error_code gone;
+        // Before it is pycdsd it is a copy of this process, whose descriptor of the file it has.
+        if (std::filesystem::read_symlink(process + "/exe", gone).filename() != "pycdsd") return false;
         for (const auto& entry : std::filesystem::directory_iterator(fds, gone)) {
             if (std::filesystem::read_symlink(entry, gone) == daemon_.socket() + ".lock") return true;
         }
