@@ -134,15 +134,8 @@ PyMethodDef FinderServer::definition_ = {
 
 const char* FinderServer::install() {
     static_assert(sizeof kAttributeNames / sizeof *kAttributeNames == kAttributes);
-    PyObject* modules = PyImport_GetModuleDict();  // borrowed
-    PyObject* module = PyDict_GetItemString(modules, "_frozen_importlib_external");  // borrowed
-    if (module == nullptr || !PyModule_Check(module)) return "importlib-missing";
-    PyObject* globals = PyModule_GetDict(module);
-    PyObject* type = PyDict_GetItemString(globals, "FileFinder");
-    if (type == nullptr || !PyType_Check(type)) return "importlib-missing";
-    Py_INCREF(globals);
-    Py_INCREF(type);
-    type_ = reinterpret_cast<PyTypeObject*>(type);
+    PyObject* globals = nullptr;
+    if (!find_importlib_class("FileFinder", &type_, &globals)) return "importlib-missing";
     for (size_t i = 0; i < kAttributes; ++i) {
         attributes_[i] = PyUnicode_InternFromString(kAttributeNames[i]);
         if (attributes_[i] == nullptr) {
@@ -171,7 +164,7 @@ const char* FinderServer::install() {
         return "relaxed-case";
     }
     PyObject* descriptor = PyDescr_NewMethod(type_, &definition_);
-    if (descriptor == nullptr || PyObject_SetAttr(type, name, descriptor) != 0) {
+    if (descriptor == nullptr || PyObject_SetAttr(reinterpret_cast<PyObject*>(type_), name, descriptor) != 0) {
         PyErr_Clear();
         return "importlib-patched";
     }

@@ -9,6 +9,19 @@
 
 namespace pycds::loader {
 
+// A class of _frozen_importlib_external, and the namespace of that module: both are kept for the life
+// of the process. False if they are not there; no exception is left set.
+inline bool find_importlib_class(const char* name, PyTypeObject** type, PyObject** globals) {
+    PyObject* modules = PyImport_GetModuleDict();                                      // borrowed
+    PyObject* module = PyDict_GetItemString(modules, "_frozen_importlib_external");  // borrowed
+    if (module == nullptr || !PyModule_Check(module)) return false;
+    PyObject* found = PyDict_GetItemString(PyModule_GetDict(module), name);  // borrowed
+    if (found == nullptr || !PyType_Check(found)) return false;
+    *globals = Py_NewRef(PyModule_GetDict(module));
+    *type = reinterpret_cast<PyTypeObject*>(Py_NewRef(found));
+    return true;
+}
+
 // Is `object` a Python function defined in the module whose namespace is `globals`?
 inline bool is_function_of(PyObject* object, PyObject* globals) {
     return object != nullptr && PyFunction_Check(object) &&

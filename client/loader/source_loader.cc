@@ -32,15 +32,8 @@ PyObject* intern(const char* text) { return PyUnicode_InternFromString(text); }
 }  // namespace
 
 const char* SourceLoader::inspect() {
-    PyObject* modules = PyImport_GetModuleDict();  // borrowed
-    PyObject* module = PyDict_GetItemString(modules, "_frozen_importlib_external");  // borrowed
-    if (module == nullptr || !PyModule_Check(module)) return "importlib-missing";
-    PyObject* globals = PyModule_GetDict(module);
-    Py_INCREF(globals);
-    PyObject* type = PyDict_GetItemString(globals, "SourceFileLoader");
-    if (type == nullptr || !PyType_Check(type)) return "importlib-missing";
-    Py_INCREF(type);
-    type_ = reinterpret_cast<PyTypeObject*>(type);
+    PyObject* globals = nullptr;
+    if (!find_importlib_class("SourceFileLoader", &type_, &globals)) return "importlib-missing";
 
     get_code_name_ = intern("get_code");
     name_name_ = intern("name");

@@ -13,6 +13,7 @@
 #include "src/common/os/mapping.h"
 #include "src/common/os/sealed_memfd.h"
 #include "tests/fakes/tiny_image.h"
+#include "tests/unit/daemon/attach_request.h"
 #include "tests/unit/daemon/daemon_process.h"
 #include "tests/unit/daemon/test_client.h"
 
@@ -43,15 +44,6 @@ class DaemonTest : public testing::Test {
             daemon_.path("client/image-" + std::to_string(slot) + "-" + std::to_string(generation)),
             {reinterpret_cast<const char*>(bytes.data()), bytes.size()});
         return bytes;
-    }
-
-    static wire::AttachRequest attach_request() {
-        wire::AttachRequest out;
-        const std::vector<uint8_t> digest =
-            fakes::tiny_identity_digest(fakes::TinyImageOptions{}.identity);
-        std::copy(digest.begin(), digest.end(), out.identity.begin());
-        out.format_version = image::kFormatVersion;
-        return out;
     }
 
     std::optional<Answer> build(const std::vector<std::string>& paths) {

@@ -17,11 +17,14 @@
 #include "tests/fakes/fake_launcher.h"
 #include "tests/fakes/fake_policy.h"
 #include "tests/fakes/tiny_image.h"
+#include "tests/unit/daemon/attach_request.h"
 #include "tests/unit/daemon/temp_dir.h"
 #include "tests/unit/daemon/test_client.h"
 
 namespace pycds::ipc {
 namespace {
+
+using test::attach_request;
 
 using namespace std::chrono_literals;
 using test::TestClient;
@@ -167,15 +170,6 @@ TEST(Server, DropsAPeerThatAsksTooFarAhead) {
     ASSERT_TRUE(client.send(wire::BuildRequest{"/usr/bin/python3", 0}, {plan.get()}));
     for (int i = 0; i < 5; ++i) client.send(wire::StatusRequest{});
     EXPECT_TRUE(client.wait_for_close());
-}
-
-wire::AttachRequest attach_request() {
-    wire::AttachRequest out;
-    const std::vector<uint8_t> digest =
-        fakes::tiny_identity_digest(fakes::TinyImageOptions{}.identity);
-    std::copy(digest.begin(), digest.end(), out.identity.begin());
-    out.format_version = image::kFormatVersion;
-    return out;
 }
 
 TEST(Server, DropsAPeerThatAsksOnWithoutReadingItsDescriptors) {

@@ -12,9 +12,12 @@
 #include "tests/fakes/fake_sink.h"
 #include "tests/fakes/fake_worker.h"
 #include "tests/fakes/tiny_image.h"
+#include "tests/unit/daemon/attach_request.h"
 
 namespace pycds::core {
 namespace {
+
+using test::attach_request;
 
 using namespace std::string_literals;
 
@@ -114,15 +117,6 @@ class ServiceTest : public testing::Test {
         finish_builder();
         ASSERT_TRUE(sink->last.has_value());
         ASSERT_TRUE(std::holds_alternative<wire::BuildReply>(sink->last->message));
-    }
-
-    static wire::AttachRequest attach_request() {
-        wire::AttachRequest out;
-        const std::vector<uint8_t> digest =
-            fakes::tiny_identity_digest(fakes::TinyImageOptions{}.identity);
-        std::copy(digest.begin(), digest.end(), out.identity.begin());
-        out.format_version = image::kFormatVersion;
-        return out;
     }
 
     static const Error& error_of(const fakes::FakeSink& sink) {
