@@ -1,5 +1,6 @@
 // The extension module `_pycds_builder`: dump time. One function, build(), driven by
 // pycds_build.py in a throw-away interpreter.
+#define PY_SSIZE_T_CLEAN
 #include <Python.h>
 #include <marshal.h>
 #include <sys/mman.h>
@@ -18,6 +19,7 @@
 #include "client/builder/marshal_scan.h"
 #include "client/builder/object_graph.h"
 #include "client/builder/pyc_file.h"
+#include "client/builder/recorder.h"
 #include "client/interp/identity.h"
 #include "client/interp/internals.h"
 #include "src/common/image/validator.h"
@@ -31,6 +33,8 @@ struct Arguments {
     int plan_fd = -1;
     int out_fd = -1;
     int report_fd = -1;
+    PyObject* look_for_patterns = nullptr;  // borrowed; called with each module's code object
+    PyObject* compile_patterns = nullptr;   // borrowed; returns a list of entries
     ImageParameters parameters;
 };
 
@@ -62,8 +66,8 @@ Result<std::vector<std::string>> read_plan(int fd) {
 Status write_whole(int fd, const std::vector<std::byte>& bytes) {
     size_t done = 0;
     while (done < bytes.size()) {
-        const ssize_t n = pwrite(fd, bytes.data() + done, bytes.size() - done,
-                                 static_cast<off_t>(done));
+        const ssize_t n =
+            pwrite(fd, bytes.data() + done, bytes.size() - done, static_cast<off_t>(done));
         if (n < 0 && errno == EINTR) continue;
         if (n < 0) return errno_error("cannot write the image");
         done += static_cast<size_t>(n);
@@ -101,6 +105,7 @@ class Build {
         if (!plan) return std::move(plan).error();
         gather(*plan);
         report("progress " + std::to_string(plan->size()) + " " + std::to_string(plan->size()));
+        add_patterns();
 
         Result<std::vector<std::byte>> bytes =
             write_image(graph_, files_, left_out_, arguments_.parameters);
@@ -178,7 +183,10 @@ class Build {
                 return LeftOutReason::kPycCorrupt;
             }
         }
+        Py_INCREF(code);
         const bool added = graph_.add_module(path, code, twin);
+        if (added) look_for_patterns(code);
+        Py_DECREF(code);
         Py_XDECREF(twin);
         if (!added) return LeftOutReason::kConstant;
         // Only the file's identity is needed from here on.
@@ -187,16 +195,36 @@ class Build {
         return std::nullopt;
     }
 
+    // Patterns are worth time, not correctness: where something fails there are none.
+    void look_for_patterns(PyObject* code) const {
+        if (arguments_.look_for_patterns == nullptr) return;
+        PyObject* done = PyObject_CallOneArg(arguments_.look_for_patterns, code);
+        Py_XDECREF(done);
+        PyErr_Clear();
+    }
+
+    void add_patterns() {
+        if (arguments_.compile_patterns == nullptr) return;
+        // Never given back: the graph refers to what is in it.
+        PyObject* entries = PyObject_CallNoArgs(arguments_.compile_patterns);
+        if (entries != nullptr && PyList_CheckExact(entries)) {
+            for (Py_ssize_t i = 0; i < PyList_GET_SIZE(entries); ++i) {
+                graph_.add_pattern(PyList_GET_ITEM(entries, i));
+            }
+        }
+        PyErr_Clear();
+    }
+
     // What _bootstrap_external._compile_bytecode does: a code object whose file name is `path`.
     PyObject* unmarshal(std::span<const unsigned char> stream, const std::string& path) const {
         PyObject* code = PyMarshal_ReadObjectFromString(
             reinterpret_cast<const char*>(stream.data()), static_cast<Py_ssize_t>(stream.size()));
         if (code != nullptr && PyCode_Check(code)) {
-            PyObject* name = PyUnicode_DecodeFSDefaultAndSize(path.data(),
-                                                              static_cast<Py_ssize_t>(path.size()));
-            PyObject* done = name == nullptr ? nullptr
-                                             : PyObject_CallFunctionObjArgs(fix_filename_, code,
-                                                                            name, nullptr);
+            PyObject* name =
+                PyUnicode_DecodeFSDefaultAndSize(path.data(), static_cast<Py_ssize_t>(path.size()));
+            PyObject* done = name == nullptr
+                                 ? nullptr
+                                 : PyObject_CallFunctionObjArgs(fix_filename_, code, name, nullptr);
             Py_XDECREF(name);
             if (done != nullptr) {
                 Py_DECREF(done);
@@ -252,10 +280,16 @@ PyObject* build(PyObject*, PyObject* args) {
     unsigned long long generation = 0;
     int system = 0;
     unsigned uid = 0;
-    if (!PyArg_ParseTuple(args, "iiiIKpI:build", &arguments.plan_fd, &arguments.out_fd,
-                          &arguments.report_fd, &slot, &generation, &system, &uid)) {
+    const char* profile = nullptr;
+    Py_ssize_t profile_size = 0;
+    if (!PyArg_ParseTuple(args, "iiiIKpIy#OO:build", &arguments.plan_fd, &arguments.out_fd,
+                          &arguments.report_fd, &slot, &generation, &system, &uid, &profile,
+                          &profile_size, &arguments.look_for_patterns,
+                          &arguments.compile_patterns)) {
         return nullptr;
     }
+    if (arguments.look_for_patterns == Py_None) arguments.look_for_patterns = nullptr;
+    if (arguments.compile_patterns == Py_None) arguments.compile_patterns = nullptr;
     if (slot >= image::kSlots) {
         PyErr_SetString(PyExc_ValueError, "slot out of range");
         return nullptr;
@@ -264,6 +298,7 @@ PyObject* build(PyObject*, PyObject* args) {
     arguments.parameters.generation = generation;
     arguments.parameters.domain = system ? image::DomainKind::kSystem : image::DomainKind::kUser;
     arguments.parameters.domain_uid = system ? 0 : uid;
+    arguments.parameters.profile = Profile::parse({profile, static_cast<size_t>(profile_size)});
     // Nothing made here is garbage, and there will be a lot of it.
     PyGC_Disable();
     // Leaked: the process ends next, and freeing a million objects would only take time.
@@ -278,17 +313,39 @@ PyObject* build(PyObject*, PyObject* args) {
     }
 }
 
+PyObject* record_process(PyObject*, PyObject* args) {
+    int image_fd = -1;
+    int pid = 0;
+    if (!PyArg_ParseTuple(args, "ii:record", &image_fd, &pid)) return nullptr;
+    const Result<std::string> lines = record(image_fd, pid);
+    if (!lines.ok()) {
+        PyErr_SetString(PyExc_ValueError, lines.error().message.c_str());
+        return nullptr;
+    }
+    return PyBytes_FromStringAndSize(lines->data(), static_cast<Py_ssize_t>(lines->size()));
+}
+
 PyMethodDef methods[] = {
     {"build", build, METH_VARARGS,
-     "build(plan_fd, out_fd, report_fd, slot, generation, system, uid) -> None or error text"},
+     "build(plan_fd, out_fd, report_fd, slot, generation, system, uid, profile,\n"
+     "look_for_patterns, compile_patterns) -> None or error text"},
+    {"record", record_process, METH_VARARGS,
+     "record(image_fd, pid) -> bytes\n\nLines of a profile of a process that maps the image."},
     {nullptr, nullptr, 0, nullptr},
 };
 
 PyModuleDef_Slot slots[] = {{0, nullptr}};
 
 PyModuleDef definition = {
-    PyModuleDef_HEAD_INIT, "_pycds_builder", "Makes heap images.", 0, methods, slots,
-    nullptr,               nullptr,          nullptr,
+    PyModuleDef_HEAD_INIT,
+    "_pycds_builder",
+    "Makes heap images.",
+    0,
+    methods,
+    slots,
+    nullptr,
+    nullptr,
+    nullptr,
 };
 
 }  // namespace

@@ -4,7 +4,9 @@
 #include <cstring>
 #include <map>
 #include <span>
+#include <string_view>
 
+#include "client/builder/placement.h"
 #include "client/interp/common_layout.h"
 #include "client/interp/identity.h"
 #include "client/interp/internals.h"
@@ -18,6 +20,7 @@ namespace {
 using image::ExternalKind;
 using image::ExternalReference;
 using image::Header;
+using image::PatternRecord;
 using image::RegionEntry;
 using image::RegionKind;
 using image::RootRecord;
@@ -75,71 +78,30 @@ class Writer {
 
     void start_page() { bytes_.resize(align_up(bytes_.size(), image::kPageSize)); }
 
-    // Objects of a region in the order in which they lie: module by module, as they were gathered.
-    // But of the interned strings, each of which is written once where it is used (hash and interned
-    // state), those come first that every client writes when it starts, then those that many modules
-    // share: whatever a process imports, it uses most of these.
-    std::vector<uint32_t> order_of(RegionKind kind) {
-        std::vector<uint32_t> order;
-        for (uint32_t i = 0; i < graph_.nodes().size(); ++i) {
-            if (graph_.nodes()[i].region == kind) order.push_back(i);
-        }
-        if (kind != RegionKind::kStrInterned) return order;
-        const std::vector<uint32_t> users = modules_using_nodes();
-        // A client pays for each string of the start in every process, so only those are taken whose
-        // redirection would cost a process that imports something more than that.
-        const auto worth = static_cast<uint32_t>(4 + graph_.modules().size() / kModulesPerUser);
-        for (const uint32_t node : order) {
-            graph_.nodes()[node].at_startup &= users[node] >= worth;
-        }
-        const auto rank = [&](uint32_t node) {
-            if (graph_.nodes()[node].at_startup) return 0xffffffffU;
-            return users[node] < 2 ? 0 : users[node];
-        };
-        std::stable_sort(order.begin(), order.end(),
-                         [&](uint32_t a, uint32_t b) { return rank(a) > rank(b); });
-        return order;
-    }
-
-    std::vector<uint32_t> modules_using_nodes() const {
-        std::vector<uint32_t> users(graph_.nodes().size(), 0);
-        std::vector<uint32_t> last_user(graph_.nodes().size(), 0xffffffffU);
-        for (uint32_t m = 0; m < graph_.modules().size(); ++m) {
-            const Module& module = graph_.modules()[m];
-            for (uint32_t n = module.first_node; n < module.first_node + module.node_count; ++n) {
-                const Node& node = graph_.nodes()[n];
-                const Reference* references = graph_.references(node);
-                for (uint32_t i = 0; i < node.reference_count; ++i) {
-                    const uint32_t target = references[i].node;
-                    if (target == Reference::kExternal || last_user[target] == m) continue;
-                    last_user[target] = m;
-                    ++users[target];
-                }
-            }
-        }
-        return users;
-    }
-
     void place_objects() {
+        const Placement placement(graph_, parameters_.profile);
         uint64_t end = image::kPageSize;
         for (const RegionKind kind : kObjectRegions) {
             const uint64_t begin = align_up(end, image::kPageSize);
             end = begin;
             uint64_t count = 0;
             uint64_t hot_end = begin;
-            for (const uint32_t number : order_of(kind)) {
-                Node& node = graph_.nodes()[number];
+            const RegionOrder order = placement.order_of(kind);
+            for (size_t i = 0; i < order.nodes.size(); ++i) {
+                Node& node = graph_.nodes()[order.nodes[i]];
                 end = align_up(end, image::kObjectAlignment);
                 if (has_gc_head(node.type)) end += interp::kGcHeadSize;
+                if (node.type == TypeIndex::kCode) end = start_of_code(end, node.size);
                 node.offset = end;
                 end += node.size;
                 ++count;
-                if (node.at_startup) hot_end = align_up(end, sizeof(uint64_t));
+                if (i < order.hot) hot_end = align_up(end, sizeof(uint64_t));
+                if (i < order.startup)
+                    startup_strings_size_ = align_up(end, sizeof(uint64_t)) - begin;
                 if (node.type == TypeIndex::kCode) ++code_count_;
             }
             // Words are marked in bitmaps, so a region is made of whole ones.
             end = align_up(end, sizeof(uint64_t));
-            if (kind == RegionKind::kCodeRunOnce) hot_end = end;
             regions_.push_back({kind, 0, begin, end - begin, hot_end - begin, count});
         }
         objects_end_ = align_up(end, image::kPageSize);
@@ -147,6 +109,13 @@ class Writer {
         const size_t words = bitmap_words((objects_end_ - image::kPageSize) / sizeof(uint64_t));
         internal_.resize(words);
         external_.resize(words);
+    }
+
+    // Code lies across pages only where it is larger than one, so that a client can give a page
+    // back (client/loader/scrub.h) without regard to its neighbours.
+    static uint64_t start_of_code(uint64_t end, uint64_t size) {
+        const uint64_t next_page = align_up(end, image::kPageSize);
+        return end + size <= next_page ? end : next_page;
     }
 
     void add_external(const void* address, ExternalKind kind, uint64_t index) {
@@ -192,9 +161,8 @@ class Writer {
             for (uint32_t i = 0; i < node.reference_count; ++i) {
                 const uint64_t slot = slot_offset(node, i);
                 const bool internal = references[i].node != Reference::kExternal;
-                *at<uint64_t>(slot) = internal
-                                          ? base_ + graph_.nodes()[references[i].node].offset
-                                          : references[i].address;
+                *at<uint64_t>(slot) = internal ? base_ + graph_.nodes()[references[i].node].offset
+                                               : references[i].address;
                 mark(internal ? &internal_ : &external_, slot);
             }
         }
@@ -212,7 +180,7 @@ class Writer {
             reinterpret_cast<uint64_t>(interp::type_address(node.type));
         mark(&external_, node.offset + offsetof(PyObject, ob_type));
         switch (node.type) {
-            case TypeIndex::kStr: interp::reset_str(copy); break;
+            case TypeIndex::kStr: interp::reset_str(copy, ObjectGraph::is_interned(node)); break;
             case TypeIndex::kBytes: *at<Py_hash_t>(node.offset + kBytesHash) = -1; break;
             case TypeIndex::kCode:
                 interp::reset_code(reinterpret_cast<PyCodeObject*>(copy), version);
@@ -261,8 +229,8 @@ class Writer {
         }
         std::vector<image::LeftOutRecord> left_out;
         for (const LeftOut& entry : left_out_) {
-            left_out.push_back({add_path(entry.path), static_cast<uint32_t>(entry.path.size()),
-                                entry.reason, 0});
+            left_out.push_back(
+                {add_path(entry.path), static_cast<uint32_t>(entry.path.size()), entry.reason, 0});
         }
         std::vector<ExternalReference> externals;
         for (const auto& [address, reference] : externals_) externals.push_back(reference);
@@ -276,7 +244,39 @@ class Writer {
         write_table(RegionKind::kPtrmapExternal, external_);
         write_table(RegionKind::kExternals, externals);
         write_table(RegionKind::kLeftOut, left_out);
+        write_table(RegionKind::kPatterns, pattern_records());
         start_page();
+    }
+
+    std::vector<PatternRecord> pattern_records() const {
+        std::vector<PatternRecord> records;
+        for (const uint32_t number : graph_.patterns()) {
+            const Node& node = graph_.nodes()[number];
+            PyObject* pattern = PyTuple_GET_ITEM(node.source, 0);
+            const auto flags =
+                static_cast<uint32_t>(PyLong_AsLong(PyTuple_GET_ITEM(node.source, 1)));
+            uint64_t hash = 0;
+            if (PyUnicode_Check(pattern)) {
+                const auto width = static_cast<uint32_t>(PyUnicode_KIND(pattern));
+                hash = image::pattern_hash(
+                    PyUnicode_DATA(pattern),
+                    static_cast<size_t>(PyUnicode_GET_LENGTH(pattern)) * width, width, flags);
+            } else {
+                hash =
+                    image::pattern_hash(PyBytes_AS_STRING(pattern),
+                                        static_cast<size_t>(PyBytes_GET_SIZE(pattern)), 0, flags);
+            }
+            records.push_back({hash, word_offset(node.offset), 0});
+        }
+        std::sort(records.begin(), records.end(),
+                  [](const PatternRecord& a, const PatternRecord& b) { return a.hash < b.hash; });
+        // Of two that hash alike one is compiled as ever.
+        records.erase(std::unique(records.begin(), records.end(),
+                                  [](const PatternRecord& a, const PatternRecord& b) {
+                                      return a.hash == b.hash;
+                                  }),
+                      records.end());
+        return records;
     }
 
     RootRecord root_record(const Module& module, const PycFile& file) {
@@ -303,6 +303,15 @@ class Writer {
         return root;
     }
 
+    // "b" of /a/b.py and of /a/b/__init__.py.
+    static std::string module_name(std::string_view path) {
+        const auto last = [](std::string_view text) { return text.substr(text.rfind('/') + 1); };
+        std::string_view name = last(path);
+        name = name.substr(0, name.rfind('.'));
+        if (name == "__init__") name = last(path.substr(0, path.rfind('/')));
+        return std::string(name);
+    }
+
     void add_lists(const Module& module) {
         std::vector<uint32_t> order;  // interned strings as they first occur
         std::unordered_map<uint32_t, std::vector<uint32_t>> slots;
@@ -323,6 +332,9 @@ class Writer {
                                        node.reference_count});
             }
         }
+        // importlib will set the module as an attribute of its package, by a string that it makes.
+        const uint32_t own_name = graph_.find_interned(module_name(module.path));
+        if (own_name != Reference::kExternal && slots[own_name].empty()) order.push_back(own_name);
         for (const uint32_t target : order) {
             const std::vector<uint32_t>& list = slots[target];
             intern_lists_.push_back(word_offset(graph_.nodes()[target].offset));
@@ -362,6 +374,7 @@ class Writer {
             header->first_co_version = image::first_co_version_of_slot(parameters_.slot);
             header->co_version_count = code_count_;
         }
+        header->startup_strings_size = static_cast<uint32_t>(startup_strings_size_);
         header->region_count = static_cast<uint32_t>(regions_.size());
         const size_t text = std::min(parameters_.python.size(), sizeof header->python - 1);
         std::memcpy(header->python, parameters_.python.data(), text);
@@ -369,10 +382,6 @@ class Writer {
         header->prefix.header_checksum = image::header_checksum(*header);
         header->prefix.checksum = image::image_checksum(bytes_.data(), bytes_.size());
     }
-
-    // How many modules there are to one that must use a string of the start to make it worth its
-    // place in the hot bin.
-    static constexpr size_t kModulesPerUser = 512;
 
     // Include/cpython/bytesobject.h: ob_shash follows the variable-size header.
     static constexpr uint64_t kBytesHash = sizeof(PyVarObject);
@@ -383,6 +392,7 @@ class Writer {
     const ImageParameters& parameters_;
     uint64_t base_ = 0;
     uint64_t objects_end_ = 0;
+    uint64_t startup_strings_size_ = 0;
     uint32_t code_count_ = 0;
     std::vector<std::byte> bytes_;
     std::vector<RegionEntry> regions_;

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "client/builder/object_graph.h"
+#include "client/builder/profile.h"
 #include "client/builder/pyc_file.h"
 #include "src/common/base/result.h"
 #include "src/common/image/format.h"
@@ -28,8 +29,9 @@ struct ImageParameters {
     uint32_t domain_uid = 0;
     image::InterpreterIdentity interpreter{};
     uint64_t runtime_base = 0;
-    std::string python;  // version text
+    std::string python;                   // version text
     const void* interned_dict = nullptr;  // see find_interned_dict_variable()
+    Profile profile;
 };
 
 // `files[i]` is the .pyc of graph.modules()[i]; modules are sorted by path. `left_out` is sorted by

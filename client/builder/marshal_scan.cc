@@ -27,7 +27,8 @@ struct Cursor {
     bool u32(uint32_t* out) {
         if (data.size() - at < 4) return false;
         *out = static_cast<uint32_t>(data[at]) | static_cast<uint32_t>(data[at + 1]) << 8 |
-               static_cast<uint32_t>(data[at + 2]) << 16 | static_cast<uint32_t>(data[at + 3]) << 24;
+               static_cast<uint32_t>(data[at + 2]) << 16 |
+               static_cast<uint32_t>(data[at + 3]) << 24;
         at += 4;
         return true;
     }
@@ -111,9 +112,15 @@ class Scanner {
         unsigned char type = 0;
         if (!cursor_.byte(&type)) return false;
         switch (type & ~kFlagRef) {
-            case 'N': case 'F': case 'T': case 'S': case '.': return true;
-            case 'i': case 'r': return cursor_.skip(4);
-            case 'I': case 'g': return cursor_.skip(8);
+            case 'N':
+            case 'F':
+            case 'T':
+            case 'S':
+            case '.': return true;
+            case 'i':
+            case 'r': return cursor_.skip(4);
+            case 'I':
+            case 'g': return cursor_.skip(8);
             case 'y': return cursor_.skip(16);
             case 'f': return short_sized();
             case 'x': return short_sized() && short_sized();
@@ -124,13 +131,20 @@ class Scanner {
                 if (digits == INT32_MIN) return false;
                 return cursor_.skip(static_cast<size_t>(digits < 0 ? -digits : digits) * 2);
             }
-            case 's': case 't': case 'u': case 'a': case 'A': return sized(1);
-            case 'z': case 'Z': return short_sized();
+            case 's':
+            case 't':
+            case 'u':
+            case 'a':
+            case 'A': return sized(1);
+            case 'z':
+            case 'Z': return short_sized();
             case ')': {
                 unsigned char n = 0;
                 return cursor_.byte(&n) && push(Frame::Kind::kSequence, n);
             }
-            case '(': case '[': case '<': return container(Frame::Kind::kSequence);
+            case '(':
+            case '[':
+            case '<': return container(Frame::Kind::kSequence);
             case '>':
                 result_.frozensets.push_back(start);
                 if (++frozenset_depth_ > 1) result_.nested_frozenset = true;
@@ -152,6 +166,8 @@ class Scanner {
 
 }  // namespace
 
-MarshalScan scan_marshal(std::span<const unsigned char> data) { return Scanner(data).run(); }
+MarshalScan scan_marshal(std::span<const unsigned char> data) {
+    return Scanner(data).run();
+}
 
 }  // namespace pycds::builder

@@ -79,8 +79,8 @@ class Checker {
         if (object == nullptr) return false;
         if (is_external(object) || !seen_.insert(object).second) return true;
         if (PyUnicode_CheckExact(object)) return PyUnicode_IS_COMPACT(object);
-        if (PyBytes_CheckExact(object) || PyLong_CheckExact(object) ||
-            PyFloat_CheckExact(object) || PyComplex_CheckExact(object)) {
+        if (PyBytes_CheckExact(object) || PyLong_CheckExact(object) || PyFloat_CheckExact(object) ||
+            PyComplex_CheckExact(object)) {
             return true;
         }
         if (PyTuple_CheckExact(object)) {
@@ -117,6 +117,17 @@ class Checker {
     bool has_twin_;
     std::unordered_set<PyObject*> seen_;
 };
+
+// Made of tuples of numbers, bytes and strings, none of which is interned?
+bool is_plain(PyObject* object) {
+    if (is_external(object) || PyBytes_CheckExact(object) || PyLong_CheckExact(object)) return true;
+    if (PyUnicode_CheckExact(object)) return !is_interned_string(object);
+    if (!PyTuple_CheckExact(object)) return false;
+    for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(object); ++i) {
+        if (!is_plain(PyTuple_GET_ITEM(object, i))) return false;
+    }
+    return true;
+}
 
 // The order of elements must be known for every frozenset before anything is added.
 bool frozensets_ordered(PyObject* object, PyObject* twin, std::unordered_set<PyObject*>* seen) {
@@ -248,8 +259,7 @@ class ObjectGraph::Visitor {
                                   interp::kFrozensetSize + elements.size() * sizeof(PyObject*));
         const uint32_t first = reserve_references(node, elements.size());
         for (size_t i = 0; i < elements.size(); ++i) {
-            graph_->references_[first + i] =
-                visit(elements[i], nullptr, RegionKind::kTupleConsts);
+            graph_->references_[first + i] = visit(elements[i], nullptr, RegionKind::kTupleConsts);
         }
         return node;
     }
@@ -309,6 +319,23 @@ void ObjectGraph::note_startup_strings(PyObject* interned) {
     PyObject* key = nullptr;
     PyObject* value = nullptr;
     while (PyDict_Next(interned, &position, &key, &value)) startup_strings_.insert(value);
+}
+
+bool ObjectGraph::add_pattern(PyObject* entry) {
+    if (!PyTuple_CheckExact(entry) || !is_plain(entry)) return false;
+    patterns_.push_back(Visitor(this).visit(entry, nullptr, RegionKind::kTupleConsts).node);
+    return true;
+}
+
+uint32_t ObjectGraph::find_interned(const std::string& text) const {
+    PyObject* string = PyUnicode_InternFromString(text.c_str());
+    if (string == nullptr) {
+        PyErr_Clear();
+        return Reference::kExternal;
+    }
+    const auto known = interned_.find(string);
+    Py_DECREF(string);
+    return known == interned_.end() ? Reference::kExternal : known->second;
 }
 
 bool ObjectGraph::add_module(const std::string& path, PyObject* code, PyObject* twin) {

@@ -26,9 +26,9 @@ struct Node {
     PyObject* source = nullptr;  // borrowed: the modules' code objects keep everything alive
     image::TypeIndex type{};
     image::RegionKind region{};
-    uint64_t size = 0;           // bytes, the array behind a frozenset included
-    uint64_t offset = 0;         // in the image; set by the layout
-    bool at_startup = false;     // a string that every process has interned when the client starts
+    uint64_t size = 0;        // bytes, the array behind a frozenset included
+    uint64_t offset = 0;      // in the image; set by the layout
+    bool at_startup = false;  // a string that every process has interned when the client starts
     uint32_t first_reference = 0;
     uint32_t reference_count = 0;  // in the order of the object's slots
 };
@@ -65,6 +65,15 @@ class ObjectGraph {
         return references_.data() + node.first_reference;
     }
 
+    // Adds a compiled pattern (PatternRecord; borrowed, must stay alive): a tuple of numbers,
+    // bytes, tuples and strings that are not interned. False, and nothing added, if it is anything
+    // else.
+    bool add_pattern(PyObject* entry);
+    const std::vector<uint32_t>& patterns() const { return patterns_; }
+
+    // The node of an interned string of that text, or Reference::kExternal.
+    uint32_t find_interned(const std::string& text) const;
+
     // Is this the image's one copy of a string that CPython interns?
     static bool is_interned(const Node& node) {
         return node.region == image::RegionKind::kStrInterned;
@@ -76,6 +85,7 @@ class ObjectGraph {
     std::vector<Node> nodes_;
     std::vector<Reference> references_;
     std::vector<Module> modules_;
+    std::vector<uint32_t> patterns_;  // nodes of entries
     // Shared between modules: canonical strings by identity, tables of code objects by content.
     std::unordered_map<PyObject*, uint32_t> interned_;
     std::unordered_set<PyObject*> startup_strings_;

@@ -52,8 +52,9 @@ std::string pyc_path(const std::string& source, const std::string& cache_tag, in
     const std::string tail = slash == std::string::npos ? source : source.substr(slash + 1);
     const size_t dot = tail.rfind('.');
     const bool has_base = dot != std::string::npos && dot != 0;
-    const std::string base = has_base ? tail.substr(0, dot)
-                             : dot == std::string::npos ? tail : tail.substr(dot + 1);
+    const std::string base = has_base                   ? tail.substr(0, dot)
+                             : dot == std::string::npos ? tail
+                                                        : tail.substr(dot + 1);
     const std::string separator = dot == std::string::npos ? "" : ".";
     const std::string suffix = optimize == 0 ? "" : ".opt-" + std::to_string(optimize);
     return directory + "__pycache__/" + base + separator + cache_tag + suffix + ".pyc";
@@ -71,8 +72,9 @@ std::optional<LeftOutReason> read_pyc(const PycRequest& request, PycFile* out) {
     const UniqueFd fd(
         open(out->path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY | link_rule));
     if (!fd && errno == ELOOP && request.for_everybody) return LeftOutReason::kNotTrusted;
-    if (!fd) return errno == ENOENT || errno == ENOTDIR ? LeftOutReason::kNoPyc
-                                                        : LeftOutReason::kPycUnreadable;
+    if (!fd)
+        return errno == ENOENT || errno == ENOTDIR ? LeftOutReason::kNoPyc
+                                                   : LeftOutReason::kPycUnreadable;
     struct stat before {};
     if (fstat(fd.get(), &before) != 0 || !S_ISREG(before.st_mode)) {
         return LeftOutReason::kPycUnreadable;

@@ -22,7 +22,9 @@ def main():
         made_for = sorted(name[8:] for name in os.listdir(root) if name.startswith("cpython-"))
         fail(report_fd, 3, "there is no client for CPython %s (%s); there are clients for: %s"
              % (version, sys.executable, ", ".join(made_for) or "none"))
-    import site  # noqa: F401  (not run: its strings are those of every process that starts)
+    # The strings of these are those of every process that starts and compiles its program.
+    import site  # noqa: F401  (not run)
+    compile("", "", "exec")
     import _imp
     from _frozen_importlib import ModuleSpec
     spec = ModuleSpec("_pycds_builder", None, origin=path)
@@ -32,10 +34,26 @@ def main():
     except ImportError as error:
         fail(report_fd, 3, "the client for CPython %s does not load into %s: %s"
              % (version, sys.executable, error))
+    # What lies where in the image; without it everything works the same.
+    try:
+        with open(os.path.join(root, "profile.txt"), "rb") as file:
+            profile = file.read()
+    except OSError:
+        profile = b""
+    look_for_patterns = compile_patterns = None
+    try:
+        sys.path.append(root)
+        import pycds_patterns
+        finder = pycds_patterns.Finder()
+        look_for_patterns = finder.look_at
+        compile_patterns = lambda: pycds_patterns.compile_all(finder)  # noqa: E731
+    except Exception:  # whatever it is, an image without patterns is an image
+        pass
     kind, _, uid = options["--domain"].partition(":")
     message = builder.build(
         int(options["--plan-fd"]), int(options["--out-fd"]), report_fd,
-        int(options["--slot"]), int(options["--generation"]), kind == "system", int(uid or 0))
+        int(options["--slot"]), int(options["--generation"]), kind == "system", int(uid or 0),
+        profile, look_for_patterns, compile_patterns)
     if message is not None:
         fail(report_fd, 1, message)
     # Tearing the heap down would cost as much as building it.

@@ -11,6 +11,8 @@
 #include "client/interp/internals.h"
 #include "client/loader/find_spec.h"
 #include "client/loader/get_code.h"
+#include "client/loader/import_scope.h"
+#include "client/loader/patterns.h"
 
 namespace pycds::ext {
 namespace {
@@ -68,9 +70,18 @@ PyObject* stats(PyObject*, PyObject*) {
         put(dict, "bytes_mapped", PyLong_FromUnsignedLongLong(bytes_mapped)) &&
         put(dict, "served", PyLong_FromUnsignedLongLong(loader::code_server().served())) &&
         put(dict, "misses", misses_stats()) &&
-        put(dict, "found", PyLong_FromUnsignedLongLong(loader::finder_server().found()));
+        put(dict, "found", PyLong_FromUnsignedLongLong(loader::finder_server().found())) &&
+        put(dict, "patterns",
+            PyLong_FromUnsignedLongLong(loader::pattern_server().served())) &&
+        put(dict, "pages_given_back",
+            PyLong_FromUnsignedLongLong(loader::import_scope().pages_given_back()));
     if (!ok) Py_CLEAR(dict);
     return dict;
+}
+
+PyObject* give_back(PyObject*, PyObject*) {
+    if (refusal() != nullptr || !pycds_in_main_interpreter()) return PyLong_FromLong(0);
+    return PyLong_FromUnsignedLongLong(loader::import_scope().scrub_now());
 }
 
 int exec_pycds(PyObject*) {
@@ -81,7 +92,11 @@ int exec_pycds(PyObject*) {
 PyMethodDef methods[] = {
     {"stats", stats, METH_NOARGS,
      "stats()\n--\n\nWhat the pycds client did in this process: attached, reason (if not), images,\n"
-     "bytes_mapped, served (modules), misses (by reason), found (modules found in C++)."},
+     "bytes_mapped, served (modules), misses (by reason), found (modules found in C++),\n"
+     "patterns (regular expressions not compiled anew), pages_given_back."},
+    {"give_back", give_back, METH_NOARGS,
+     "give_back()\n--\n\nMake pages of the images that this process has written, and does not need to have\n"
+     "written, shared again. Happens by itself after large imports. Returns the number of pages."},
     {nullptr, nullptr, 0, nullptr},
 };
 
@@ -97,9 +112,14 @@ PyModuleDef_Slot pycds_slots[] = {
     PYCDS_MULTIPLE_INTERPRETERS{0, nullptr},
 };
 
+// The module is one of the first that the interpreter drops when it ends.
+void free_pycds(void*) {
+    if (pycds_is_finalizing() && pycds_in_main_interpreter()) loader::import_scope().tear_down();
+}
+
 PyModuleDef pycds_definition = {
     PyModuleDef_HEAD_INIT, "_pycds", "The pycds client of this process.", 0, methods, pycds_slots,
-    nullptr,               nullptr,  nullptr,
+    nullptr,               nullptr,  free_pycds,
 };
 
 // What `import _pycds` would do now, while this file's directory is on the path, less the search: the

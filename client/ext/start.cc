@@ -13,7 +13,9 @@
 #include "client/link/attach.h"
 #include "client/loader/find_spec.h"
 #include "client/loader/get_code.h"
+#include "client/loader/import_scope.h"
 #include "client/loader/interning.h"
+#include "client/loader/patterns.h"
 #include "src/common/image/checksum.h"
 
 namespace pycds::ext {
@@ -49,6 +51,7 @@ void disarm_at_exit() {
     why_not = "finalized";
     loader::code_server().disarm();
     loader::finder_server().disarm();
+    loader::pattern_server().disarm();
 }
 
 const char* map_images(const link::Attachment& attachment,
@@ -78,13 +81,13 @@ const char* try_to_start() {
     if (const char* mode = environment("PYCDS")) {
         if (std::strcmp(mode, "off") == 0) return "switched-off";
         verbose = std::strcmp(mode, "verbose") == 0;
+        if (std::strcmp(mode, "keep-pages") == 0) loader::import_scope().keep_pages();
     }
     // Stock importlib tells under -v what it does with each file; so it shall do it.
     if (pycds_is_verbose()) return "verbose-import";
     image::InterpreterIdentity identity;
     loader::MappedImage::Expectation expectation{};
-    if (const char* failure =
-            interp::identify_interpreter(&identity, &expectation.runtime_base)) {
+    if (const char* failure = interp::identify_interpreter(&identity, &expectation.runtime_base)) {
         return failure;
     }
     image::identity_digest(identity, expectation.identity);
@@ -98,10 +101,13 @@ const char* try_to_start() {
     }
     if (const char* failure = map_images(attachment, expectation)) return failure;
     if (const char* failure = loader::code_server().install()) return failure;
-    loader::interning().begin(*loader::code_server().images());
+    loader::interning().begin(loader::code_server().images(), loader::code_server().image_count());
     // Works on its own; without it finding modules is as fast as stock.
     if (const char* failure = loader::finder_server().install()) {
         say("stock FileFinder.find_spec stays: %s", failure);
+    }
+    if (const char* failure = loader::import_scope().install()) {
+        say("no pages are given back: %s", failure);
     }
     return nullptr;
 }
@@ -123,6 +129,8 @@ void start_client() {
     }
 }
 
-const char* refusal() { return why_not; }
+const char* refusal() {
+    return why_not;
+}
 
 }  // namespace pycds::ext

@@ -22,6 +22,14 @@ inline size_t bytes_size(PyObject* bytes) {
     return kBytesData + static_cast<size_t>(PyBytes_GET_SIZE(bytes)) + 1;
 }
 
+// Its hash is not known.
+inline bool bytes_is_disposable(PyObject* bytes) {
+    Py_hash_t hash = 0;
+    static_assert(offsetof(PyBytesObject, ob_sval) == sizeof(PyVarObject) + sizeof hash);
+    std::memcpy(&hash, reinterpret_cast<const char*>(bytes) + sizeof(PyVarObject), sizeof hash);
+    return hash == -1;
+}
+
 // Compact strings: one NUL, as wide as a character, after the contents.
 inline size_t str_header_size(PyObject* str) {
     return PyUnicode_IS_COMPACT_ASCII(str) ? sizeof(PyASCIIObject) : sizeof(PyCompactUnicodeObject);
@@ -29,6 +37,11 @@ inline size_t str_header_size(PyObject* str) {
 inline size_t str_size(PyObject* str) {
     return str_header_size(str) +
            (static_cast<size_t>(PyUnicode_GET_LENGTH(str)) + 1) * PyUnicode_KIND(str);
+}
+
+// What CPython's own functions for interning expect of a string that they do not know.
+inline void unmark_interned(PyObject* str) {
+    reinterpret_cast<PyASCIIObject*>(str)->state.interned = 0;
 }
 
 // Frozensets: an array of elements follows the object in the image (not in CPython).

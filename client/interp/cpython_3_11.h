@@ -13,6 +13,7 @@ namespace pycds::interp {
 // No immortal objects before 3.12. Half the range of Py_ssize_t is out of reach of any number of
 // increments or decrements; each touch still dirties the page.
 inline constexpr uint64_t kImageRefcount = uint64_t{1} << 40;
+inline constexpr bool kRefcountsAreWritten = true;
 inline constexpr bool kHasCoVersion = false;
 
 #define PYCDS_CODE_FIELDS                                                                        \
@@ -93,6 +94,9 @@ inline size_t code_size(const PyCodeObject* code) {
 // QUICKENING_INITIAL_WARMUP_VALUE of Include/internal/pycore_code.h: -QUICKENING_WARMUP_DELAY.
 inline constexpr short kInitialWarmup = -8;
 
+// What a code object counts its first runs with, besides what specialisation writes.
+inline constexpr Field kRunCounter = PYCDS_FIELD(PyCodeObject, co_warmup);
+
 inline void reset_code(PyCodeObject* copy, uint32_t /*co_version*/) {
     copy->co_warmup = kInitialWarmup;
     copy->_co_linearray_entry_size = 0;
@@ -107,16 +111,33 @@ inline void reset_code(PyCodeObject* copy, uint32_t /*co_version*/) {
                 offsetof(PyCodeObject, co_extra) - padding);
 }
 
+// Nothing of others hangs on it, so that it may become again what it was when it was made.
+inline bool code_is_disposable(const PyCodeObject* code) {
+    return code->co_weakreflist == nullptr && code->co_extra == nullptr && code->_co_code == nullptr &&
+           code->_co_linearray == nullptr;
+}
+
+// Neither its hash is known, on which a dict may rely, nor has it a cache.
+inline bool str_is_disposable(PyObject* str) {
+    const auto* ascii = reinterpret_cast<const PyASCIIObject*>(str);
+    if (ascii->hash != -1 || ascii->wstr != nullptr) return false;
+    return ascii->state.ascii != 0 ||
+           reinterpret_cast<const PyCompactUnicodeObject*>(str)->utf8 == nullptr;
+}
+
+// An interned string keeps its mark (SSTATE_INTERNED_IMMORTAL), which becomes true when a client makes it
+// the canonical one; where none does, nobody gets to see it (docs/interning.md).
+//
 // `copy` is a copy of a compact, ready string. Caches are the runtime's to fill (by malloc), so an
 // image has none; for ASCII the UTF-8 form is the data itself.
-inline void reset_str(void* copy) {
+inline void reset_str(void* copy, bool interned) {
     auto* ascii = static_cast<PyASCIIObject*>(copy);
     // The named bits of `state` are its first eight; the rest, and the padding behind it, hold what
     // malloc left there.
     char* state = static_cast<char*>(copy) + offsetof(PyASCIIObject, state);
     std::memset(state + 1, 0, sizeof(uint64_t) - 1);
     ascii->hash = -1;
-    ascii->state.interned = 0;
+    ascii->state.interned = interned ? 2 : 0;
     ascii->wstr = nullptr;
     if (!ascii->state.ascii) {
         auto* compact = static_cast<PyCompactUnicodeObject*>(copy);
@@ -124,11 +145,6 @@ inline void reset_str(void* copy) {
         compact->utf8_length = 0;
         compact->wstr_length = 0;
     }
-}
-
-// SSTATE_INTERNED_IMMORTAL: the dict's references are counted, none is to be given back at the end.
-inline void mark_interned(PyObject* str) {
-    reinterpret_cast<PyASCIIObject*>(str)->state.interned = 2;
 }
 
 // `str` is a heap string of the process. As many references as an image object has.

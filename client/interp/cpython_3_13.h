@@ -17,6 +17,7 @@ namespace pycds::interp {
 // _Py_IMMORTAL_REFCNT, UINT_MAX: the one value that neither Py_INCREF nor Py_DECREF writes
 // (Include/object.h); any other immortal value is incremented until it saturates.
 inline constexpr uint64_t kImageRefcount = 0xffffffffU;
+inline constexpr bool kRefcountsAreWritten = false;
 inline constexpr bool kHasCoVersion = true;
 
 #define PYCDS_CODE_FIELDS                                                                        \
@@ -102,6 +103,9 @@ inline size_t code_size(const PyCodeObject* code) {
            static_cast<size_t>(Py_SIZE(code)) * kCodeUnitSize;
 }
 
+// Nothing counts runs; specialisation writes from the first on.
+inline constexpr Field kRunCounter = {0, 0, 1};
+
 inline void reset_code(PyCodeObject* copy, uint32_t co_version) {
     copy->co_version = co_version;
     copy->co_weakreflist = nullptr;
@@ -117,16 +121,34 @@ inline void reset_code(PyCodeObject* copy, uint32_t co_version) {
                 offsetof(PyCodeObject, co_extra) - padding);
 }
 
+// Nothing of others hangs on it, so that it may become again what it was when it was made. What is
+// monitored has other instructions, which go with _co_monitoring.
+inline bool code_is_disposable(const PyCodeObject* code) {
+    return code->co_weakreflist == nullptr && code->co_extra == nullptr &&
+           code->co_executors == nullptr && code->_co_cached == nullptr &&
+           code->_co_monitoring == nullptr;
+}
+
+// Neither its hash is known, on which a dict may rely, nor has it a cache.
+inline bool str_is_disposable(PyObject* str) {
+    return reinterpret_cast<const PyASCIIObject*>(str)->hash == -1 &&
+           (reinterpret_cast<const PyASCIIObject*>(str)->state.ascii != 0 ||
+            reinterpret_cast<const PyCompactUnicodeObject*>(str)->utf8 == nullptr);
+}
+
+// An interned string keeps its mark (SSTATE_INTERNED_IMMORTAL), which becomes true when a client makes it
+// the canonical one; where none does, nobody gets to see it (docs/interning.md).
+//
 // `copy` is a copy of a compact string. The UTF-8 cache is the runtime's to fill (by malloc), so an
 // image has none; for ASCII the UTF-8 form is the data itself.
-inline void reset_str(void* copy) {
+inline void reset_str(void* copy, bool interned) {
     auto* ascii = static_cast<PyASCIIObject*>(copy);
     // The named bits of `state` are its first eight; the rest, and the padding behind it, hold what
     // malloc left there.
     char* state = static_cast<char*>(copy) + offsetof(PyASCIIObject, state);
     std::memset(state + 1, 0, sizeof(uint64_t) - 1);
     ascii->hash = -1;
-    ascii->state.interned = 0;
+    ascii->state.interned = interned ? 2 : 0;
     ascii->state.statically_allocated = 0;
     if (!ascii->state.ascii) {
         auto* compact = static_cast<PyCompactUnicodeObject*>(copy);
@@ -135,15 +157,11 @@ inline void reset_str(void* copy) {
     }
 }
 
-// SSTATE_INTERNED_IMMORTAL, as intern_common() marks immortal strings.
-inline void mark_interned(PyObject* str) {
-    reinterpret_cast<PyASCIIObject*>(str)->state.interned = 2;
-}
-
-// `str` is an interned heap string of the process: what immortalize_interned() does to it.
+// `str` is an interned heap string of the process: what immortalize_interned() does to it
+// (SSTATE_INTERNED_IMMORTAL).
 inline void make_immortal(PyObject* str) {
     str->ob_refcnt = kImageRefcount;
-    mark_interned(str);
+    reinterpret_cast<PyASCIIObject*>(str)->state.interned = 2;
 }
 
 // Bytes of an int object with its digits (lv_tag >> _PyLong_NON_SIZE_BITS is their number).

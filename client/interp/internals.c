@@ -15,14 +15,16 @@
 #endif
 
 int pycds_import_is_watched(void) {
-    PyThreadState *thread = PyThreadState_Get();
+    PyThreadState* thread = PyThreadState_Get();
     if (thread->c_tracefunc != NULL || thread->c_profilefunc != NULL) return 1;
     if (_PyRuntime.open_code_hook != NULL) return 1;
     if (thread->interp->audit_hooks != NULL) return 1;
     return version_import_is_watched(thread->interp);
 }
 
-int pycds_debug_ranges(void) { return PyThreadState_Get()->interp->config.code_debug_ranges != 0; }
+int pycds_debug_ranges(void) {
+    return PyThreadState_Get()->interp->config.code_debug_ranges != 0;
+}
 
 int pycds_optimization_level(void) {
     return PyThreadState_Get()->interp->config.optimization_level;
@@ -32,13 +34,38 @@ int pycds_uses_environment(void) {
     return PyThreadState_Get()->interp->config.use_environment != 0;
 }
 
-int pycds_is_verbose(void) { return PyThreadState_Get()->interp->config.verbose != 0; }
+int pycds_is_verbose(void) {
+    return PyThreadState_Get()->interp->config.verbose != 0;
+}
 
-const void *pycds_runtime_address(void) { return &_PyRuntime; }
+const void* pycds_runtime_address(void) {
+    return &_PyRuntime;
+}
 
-size_t pycds_runtime_size(void) { return sizeof _PyRuntime; }
+size_t pycds_runtime_size(void) {
+    return sizeof _PyRuntime;
+}
 
-PyObject *pycds_interned_dict(void) { return version_interned_dict(PyThreadState_Get()->interp); }
+PyObject* pycds_interned_dict(void) {
+    return version_interned_dict(PyThreadState_Get()->interp);
+}
+
+void pycds_intern_hashed_names(void) {
+    for (size_t i = 0; i < sizeof version_hashed_names / sizeof *version_hashed_names; ++i) {
+        /* Interning computes the hash. The reference is for the life of the process. */
+        if (PyUnicode_InternFromString(version_hashed_names[i]) == NULL) PyErr_Clear();
+    }
+}
+
+void pycds_defer_collection(int allocations) {
+    struct _gc_runtime_state* gc = &PyThreadState_Get()->interp->gc;
+    if (gc->debug != 0 || (gc->callbacks != NULL && PyList_GET_SIZE(gc->callbacks) != 0)) return;
+    if (allocations != 0 || gc->generations[0].count < 0) gc->generations[0].count = -allocations;
+}
+
+int pycds_is_finalizing(void) {
+    return _PyRuntimeState_GetFinalizing(&_PyRuntime) != NULL;
+}
 
 int pycds_in_main_interpreter(void) {
     return PyInterpreterState_Get() == PyInterpreterState_Main();

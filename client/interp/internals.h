@@ -34,6 +34,17 @@ size_t pycds_runtime_size(void);
 /* The dict of interned strings (borrowed), or NULL where this version hides it. */
 PyObject *pycds_interned_dict(void);
 
+/* Interns the few names for which this version's own C code takes an interned string's hash to have been
+ * computed: it has, for the process's own strings. */
+void pycds_intern_hashed_names(void);
+
+/* Automatic collections of the young generation wait for that many more allocations than usual from now
+ * on, or, with 0, no longer wait; unless somebody watches collections (gc.callbacks, gc.set_debug()). */
+void pycds_defer_collection(int allocations);
+
+/* Has the interpreter begun to take itself apart? */
+int pycds_is_finalizing(void);
+
 /* Is the calling thread in the main interpreter? */
 int pycds_in_main_interpreter(void);
 

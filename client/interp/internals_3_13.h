@@ -13,3 +13,7 @@ static int version_import_is_watched(PyInterpreterState *interp) {
 static PyObject *version_interned_dict(PyInterpreterState *interp) {
     return interp->cached_objects.interned_strings;
 }
+
+/* The argument of _PyDict_GetItemIdWithError() in Modules/_ctypes/_ctypes.c, which asserts that its hash
+ * is known. */
+static const char *const version_hashed_names[] = {"options"};

@@ -2,13 +2,16 @@
 // version's header. Each header provides, in namespace pycds::interp:
 //
 //   kImageRefcount         reference count of every image object, so that it never reaches zero
+//   kRefcountsAreWritten   there are no immortal objects: using an object writes to it
+//   code_is_disposable(c), str_is_disposable(s)
+//                          may it become again what it was when the image was made?
 //   kHasCoVersion          co_version exists and must be unique in the process (3.12+)
 //   kCodePointers[]        offsets of the PyObject* fields of a code object, none of them null
 //   code_size(code)        bytes of a code object, inline bytecode included
 //   int_size(value)        bytes of an int object, digits included
+//   kRunCounter            field that running writes, besides the bytecode; or of size 0
 //   reset_code(copy, v)    clears what a process may have written, sets co_version
-//   reset_str(copy)        clears hash, interned state, caches
-//   mark_interned(str)     what interning writes into a string that became canonical
+//   reset_str(copy, i)     clears hash and caches; marks it as interned or not
 //   make_immortal(str)     a heap string of the process shall never be freed
 //   kVersionLayoutDigest   digest of the field lists
 //

@@ -121,7 +121,9 @@ int cached(PyObject* cache, const char* tail, size_t tail_size, const char* suff
 
 }  // namespace
 
-FinderServer& finder_server() { return server; }
+FinderServer& finder_server() {
+    return server;
+}
 
 PyMethodDef FinderServer::definition_ = {
     "find_spec",
@@ -135,7 +137,8 @@ PyMethodDef FinderServer::definition_ = {
 const char* FinderServer::install() {
     static_assert(sizeof kAttributeNames / sizeof *kAttributeNames == kAttributes);
     PyObject* globals = nullptr;
-    if (!find_importlib_class("FileFinder", &type_, &globals)) return "importlib-missing";
+    if (!find_importlib_class("_frozen_importlib_external", "FileFinder", &type_, &globals))
+        return "importlib-missing";
     for (size_t i = 0; i < kAttributes; ++i) {
         attributes_[i] = PyUnicode_InternFromString(kAttributeNames[i]);
         if (attributes_[i] == nullptr) {
@@ -164,7 +167,8 @@ const char* FinderServer::install() {
         return "relaxed-case";
     }
     PyObject* descriptor = PyDescr_NewMethod(type_, &definition_);
-    if (descriptor == nullptr || PyObject_SetAttr(reinterpret_cast<PyObject*>(type_), name, descriptor) != 0) {
+    if (descriptor == nullptr ||
+        PyObject_SetAttr(reinterpret_cast<PyObject*>(type_), name, descriptor) != 0) {
         PyErr_Clear();
         return "importlib-patched";
     }

@@ -5,6 +5,8 @@
 #include "client/interp/import_rules.h"
 #include "client/interp/internals.h"
 #include "client/loader/handout.h"
+#include "client/loader/import_scope.h"
+#include "client/loader/patterns.h"
 
 namespace pycds::loader {
 namespace {
@@ -29,7 +31,9 @@ bool same_source(const struct stat& st, const image::RootRecord& root) {
 
 }  // namespace
 
-CodeServer& code_server() { return server; }
+CodeServer& code_server() {
+    return server;
+}
 
 const char* miss_name(Miss miss) {
     switch (miss) {
@@ -104,6 +108,9 @@ PyObject* CodeServer::serve(PyObject* loader, PyObject* name) {
         } else {
             Py_INCREF(code);
             ++served_;
+            import_scope().note_hand_out();
+            pattern_server().note_hand_out(found.image->path_at(found.root->path_offset),
+                                           found.root->path_size, code);
         }
     }
     Py_DECREF(path);
@@ -120,7 +127,8 @@ CodeServer::Found CodeServer::find(PyObject* path) {
         return {};
     }
     for (size_t i = 0; i < image_count_; ++i) {
-        if (const image::RootRecord* root = images_[i].find_root(bytes, static_cast<size_t>(size))) {
+        if (const image::RootRecord* root =
+                images_[i].find_root(bytes, static_cast<size_t>(size))) {
             return {&images_[i], root};
         }
     }

@@ -8,18 +8,24 @@
 namespace pycds::loader {
 namespace {
 
-void intern_strings(const MappedImage& image, const image::RootRecord& root) {
+void intern_strings(MappedImage& image, const image::RootRecord& root) {
     const uint32_t* at = image.intern_list(root);
     const uint32_t* end = at + root.intern_size;
     while (at != end) {
-        auto* string = image.at_word<PyObject>(at[0]);
+        const uint32_t word = at[0];
         const uint32_t slots = at[1];
         at += 2;
-        // Interned before, for another module of this image: it is the canonical one.
-        if (PyUnicode_CHECK_INTERNED(string) == 0) {
+        // Canonical since another module of this image was handed out.
+        if (!image.is_canonical(word)) {
+            auto* string = image.at_word<PyObject>(word);
             PyObject* known = interning().canonical(string);
-            if (known != string) {
-                for (uint32_t i = 0; i < slots; ++i) *image.at_word<PyObject*>(at[i]) = known;
+            if (known == string) {
+                image.note_canonical(word);
+            } else {
+                for (uint32_t i = 0; i < slots; ++i) {
+                    *image.at_word<PyObject*>(at[i]) = known;
+                    image.pin(uint64_t{at[i]} * 8);
+                }
             }
         }
         at += slots;
@@ -61,7 +67,7 @@ bool fill_frozenset(const MappedImage& image, const image::FrozensetRecord& reco
 
 }  // namespace
 
-PyObject* prepare_module(const MappedImage& image, const image::RootRecord& root) {
+PyObject* prepare_module(MappedImage& image, const image::RootRecord& root) {
     intern_strings(image, root);
     const image::FrozensetRecord* records = image.frozensets(root);
     for (uint32_t i = 0; i < root.frozenset_count; ++i) {

@@ -12,6 +12,6 @@ namespace pycds::loader {
 // equal string, and fills its frozensets. Returns the module's code object (borrowed; image objects
 // are never freed), or nullptr without an exception if memory ran out; then the module must come
 // from stock. Call with the GIL held, at most once per root.
-PyObject* prepare_module(const MappedImage& image, const image::RootRecord& root);
+PyObject* prepare_module(MappedImage& image, const image::RootRecord& root);
 
 }  // namespace pycds::loader

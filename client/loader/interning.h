@@ -4,6 +4,8 @@
 
 #include <Python.h>
 
+#include <cstddef>
+
 #include "client/loader/mapped_image.h"
 
 namespace pycds::loader {
@@ -11,19 +13,26 @@ namespace pycds::loader {
 class Interning {
   public:
     // When the client starts, before any program runs: finds and checks the dict of interned
-    // strings, and makes the startup strings of `image` (the first that the process maps) the
-    // canonical ones. Without the dict nothing happens, which is as right and dirties more pages.
-    void begin(const MappedImage& image);
+    // strings, and makes the startup strings of the first image the canonical ones. The images stay
+    // where they are until the process ends. Without the dict every string is interned by CPython's
+    // own function, which is as right and dirties more pages.
+    void begin(const MappedImage* images, size_t count);
 
-    // The process's canonical string equal to `string`, a string of an image that is not marked as
-    // interned: `string` itself, unless an equal one was there before. Borrowed; never freed.
+    // The process's canonical string equal to `string`, an interned string of an image: `string`
+    // itself, unless an equal one was there before. Borrowed; never freed.
     PyObject* canonical(PyObject* string) const;
+
+    // Before CPython walks the dict at its own end. Later interning leaves images alone.
+    void end();
 
   private:
     void find_dict(const MappedImage& image);
-    void take_over(PyObject* string) const;
+    bool call_back_at_end();
+    void make_canonical(PyObject* string) const;
 
     PyObject* dict_ = nullptr;  // borrowed from the interpreter
+    const MappedImage* images_ = nullptr;
+    size_t image_count_ = 0;
 };
 
 // The one of this process.

@@ -46,7 +46,8 @@ const char* MappedImage::map(int fd, const Expectation& expectation) {
     if (file_size < static_cast<int64_t>(image::kPageSize)) return "image-size";
 
     alignas(8) std::byte page[image::kPageSize];
-    if (pread(fd, page, sizeof page, 0) != static_cast<ssize_t>(sizeof page)) return "image-unreadable";
+    if (pread(fd, page, sizeof page, 0) != static_cast<ssize_t>(sizeof page))
+        return "image-unreadable";
     if (!image::validate_header(page, static_cast<uint64_t>(file_size)).ok()) return "image-header";
     const Header& header = *reinterpret_cast<const Header*>(page);
     if (std::memcmp(header.prefix.identity, expectation.identity, 16) != 0) {
@@ -115,8 +116,10 @@ void MappedImage::locate_tables(const Header& header) {
     domain_ = header.domain;
     const auto table = [&](RegionKind kind) { return image::find_region(header, kind); };
     if (const image::RegionEntry* strings = table(RegionKind::kStrInterned)) {
+        strings_offset_ = strings->offset;
+        strings_size_ = strings->size;
         startup_strings_begin_ = base_ + strings->offset;
-        startup_strings_end_ = startup_strings_begin_ + strings->hot_size;
+        startup_strings_end_ = startup_strings_begin_ + header.startup_strings_size;
     }
     root_count_ = static_cast<uint32_t>(table(RegionKind::kRoots)->count);
     index_mask_ = static_cast<uint32_t>(table(RegionKind::kRootIndex)->count) - 1;
@@ -125,12 +128,15 @@ void MappedImage::locate_tables(const Header& header) {
     paths_ = at<const char>(table(RegionKind::kPaths)->offset);
     intern_lists_ = at<const uint32_t>(table(RegionKind::kInternLists)->offset);
     frozensets_ = at<const image::FrozensetRecord>(table(RegionKind::kFrozensetLists)->offset);
+    patterns_ = at<const image::PatternRecord>(table(RegionKind::kPatterns)->offset);
+    pattern_count_ = static_cast<uint32_t>(table(RegionKind::kPatterns)->count);
 }
 
 const image::RootRecord* MappedImage::find_root(const char* path, size_t size) const {
     const uint64_t hash = image::path_hash(path, size);
     // The validator has seen an empty slot, so this ends.
-    for (uint32_t slot = static_cast<uint32_t>(hash) & index_mask_;; slot = (slot + 1) & index_mask_) {
+    for (uint32_t slot = static_cast<uint32_t>(hash) & index_mask_;;
+         slot = (slot + 1) & index_mask_) {
         const uint32_t number = index_[slot];
         if (number == 0) return nullptr;
         const image::RootRecord& root = roots_[number - 1];
@@ -141,19 +147,41 @@ const image::RootRecord* MappedImage::find_root(const char* path, size_t size) c
     }
 }
 
+PyObject* MappedImage::find_pattern(uint64_t hash) const {
+    uint32_t begin = 0;
+    uint32_t end = pattern_count_;
+    while (begin < end) {
+        const uint32_t middle = begin + (end - begin) / 2;
+        if (patterns_[middle].hash < hash) {
+            begin = middle + 1;
+        } else {
+            end = middle;
+        }
+    }
+    const bool found = begin != pattern_count_ && patterns_[begin].hash == hash;
+    return found ? at_word<PyObject>(patterns_[begin].entry) : nullptr;
+}
+
 bool MappedImage::taken(const image::RootRecord& root) const {
-    const uint64_t number = root_number(root);
-    return taken_ != nullptr && (taken_[number / 8] >> (number % 8) & 1) != 0;
+    return test(taken_, root_number(root));
+}
+
+bool MappedImage::allocate_bitmaps() {
+    const uint64_t taken = root_count_ / 8 + 1;
+    const uint64_t pages = size_ / image::kPageSize / 8 + 1;
+    const uint64_t canonical = strings_size_ / image::kObjectAlignment / 8 + 1;
+    taken_ = static_cast<unsigned char*>(std::calloc(taken + 2 * pages + canonical, 1));
+    if (taken_ == nullptr) return false;
+    pinned_ = taken_ + taken;
+    given_back_ = pinned_ + pages;
+    canonical_ = given_back_ + pages;
+    return true;
 }
 
 bool MappedImage::take(const image::RootRecord& root) {
-    if (taken_ == nullptr) {
-        taken_ = static_cast<unsigned char*>(std::calloc((root_count_ + 7UL) / 8, 1));
-        if (taken_ == nullptr) return false;
-    }
+    if (taken_ == nullptr && !allocate_bitmaps()) return false;
     if (taken(root)) return false;
-    const uint64_t number = root_number(root);
-    taken_[number / 8] |= static_cast<unsigned char>(1U << (number % 8));
+    set(taken_, root_number(root));
     return true;
 }
 

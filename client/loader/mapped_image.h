@@ -2,6 +2,8 @@
 // the interpreter. Freestanding.
 #pragma once
 
+#include <Python.h>
+
 #include <cstddef>
 #include <cstdint>
 
@@ -33,6 +35,9 @@ class MappedImage {
     // The root of a source path (no NUL needed), or nullptr.
     const image::RootRecord* find_root(const char* path, size_t size) const;
 
+    // The entry of the pattern with this hash (image::PatternRecord), or nullptr.
+    PyObject* find_pattern(uint64_t hash) const;
+
     const char* path_at(uint32_t offset) const { return paths_ + offset; }
     const uint32_t* intern_list(const image::RootRecord& root) const {
         return intern_lists_ + root.intern_first;
@@ -49,13 +54,14 @@ class MappedImage {
         return reinterpret_cast<T*>(base_ + offset);
     }
 
-    // The interpreter's dict of interned strings (borrowed) as far as the image tells where to look,
-    // or nullptr. Not checked.
+    // The interpreter's dict of interned strings (borrowed) as far as the image tells where to
+    // look, or nullptr. Not checked.
     void* interned_dict() const {
         return interned_dict_variable_ == nullptr ? nullptr : *interned_dict_variable_;
     }
 
-    // The strings that an interpreter has interned when it starts, one behind the other.
+    // The strings that a process interns without us, most of them when it starts, one behind the
+    // other.
     uint64_t startup_strings_begin() const { return startup_strings_begin_; }
     uint64_t startup_strings_end() const { return startup_strings_end_; }
 
@@ -64,11 +70,41 @@ class MappedImage {
     bool take(const image::RootRecord& root);
     bool taken(const image::RootRecord& root) const;
 
+    // Interned strings of which this process is known to have no other copy. Which strings those
+    // are is remembered here and not in the strings, whose pages stay clean. Call with the GIL,
+    // after take().
+    bool is_canonical(uint32_t word_offset) const {
+        return test(canonical_, string_number(word_offset));
+    }
+    void note_canonical(uint32_t word_offset) { set(canonical_, string_number(word_offset)); }
+
+    // Pages that hold something of this process's own that must stay: never given back. Likewise.
+    bool is_pinned(uint64_t offset) const { return test(pinned_, offset / image::kPageSize); }
+    void pin(uint64_t offset) { set(pinned_, offset / image::kPageSize); }
+
+    // Pages that have been given back.
+    bool is_given_back(uint64_t offset) const {
+        return test(given_back_, offset / image::kPageSize);
+    }
+    void note_given_back(uint64_t offset) { set(given_back_, offset / image::kPageSize); }
+
   private:
+    static bool test(const unsigned char* bitmap, uint64_t bit) {
+        return bitmap != nullptr && (bitmap[bit / 8] >> (bit % 8) & 1) != 0;
+    }
+    static void set(unsigned char* bitmap, uint64_t bit) {
+        if (bitmap != nullptr) bitmap[bit / 8] |= static_cast<unsigned char>(1U << (bit % 8));
+    }
+    bool allocate_bitmaps();
     const char* check_externals(const image::Header& header);
     void locate_tables(const image::Header& header);
     uint64_t root_number(const image::RootRecord& root) const {
         return static_cast<uint64_t>(&root - roots_);
+    }
+
+    // Objects begin at multiples of kObjectAlignment.
+    uint64_t string_number(uint32_t word_offset) const {
+        return (uint64_t{word_offset} * 8 - strings_offset_) / image::kObjectAlignment;
     }
 
     uint64_t base_ = 0;
@@ -82,10 +118,18 @@ class MappedImage {
     const char* paths_ = nullptr;
     const uint32_t* intern_lists_ = nullptr;
     const image::FrozensetRecord* frozensets_ = nullptr;
+    const image::PatternRecord* patterns_ = nullptr;
+    uint32_t pattern_count_ = 0;
     uint64_t startup_strings_begin_ = 0;  // addresses
     uint64_t startup_strings_end_ = 0;
     void* const* interned_dict_variable_ = nullptr;
-    unsigned char* taken_ = nullptr;  // bitmap, allocated with the first hand-out
+    uint64_t strings_offset_ = 0;  // the region of interned strings
+    uint64_t strings_size_ = 0;
+    // Bitmaps, allocated with the first hand-out.
+    unsigned char* taken_ = nullptr;
+    unsigned char* canonical_ = nullptr;
+    unsigned char* pinned_ = nullptr;
+    unsigned char* given_back_ = nullptr;
 };
 
 }  // namespace pycds::loader

@@ -9,11 +9,12 @@
 
 namespace pycds::loader {
 
-// A class of _frozen_importlib_external, and the namespace of that module: both are kept for the life
-// of the process. False if they are not there; no exception is left set.
-inline bool find_importlib_class(const char* name, PyTypeObject** type, PyObject** globals) {
-    PyObject* modules = PyImport_GetModuleDict();                                      // borrowed
-    PyObject* module = PyDict_GetItemString(modules, "_frozen_importlib_external");  // borrowed
+// A class of one of importlib's two modules, and the namespace of that module: both are kept for
+// the life of the process. False if they are not there; no exception is left set.
+inline bool find_importlib_class(const char* module_name, const char* name, PyTypeObject** type,
+                                 PyObject** globals) {
+    PyObject* modules = PyImport_GetModuleDict();                   // borrowed
+    PyObject* module = PyDict_GetItemString(modules, module_name);  // borrowed
     if (module == nullptr || !PyModule_Check(module)) return false;
     PyObject* found = PyDict_GetItemString(PyModule_GetDict(module), name);  // borrowed
     if (found == nullptr || !PyType_Check(found)) return false;
@@ -60,7 +61,9 @@ class PinnedFunctions {
         return pin(names, globals);
     }
     // The same in the namespace `globals` itself.
-    bool pin_globals(const char* const (&names)[N], PyObject* globals) { return pin(names, globals); }
+    bool pin_globals(const char* const (&names)[N], PyObject* globals) {
+        return pin(names, globals);
+    }
 
     // A look-up in a type is a hit in CPython's method cache: some nanoseconds.
     bool unchanged() const {

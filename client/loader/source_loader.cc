@@ -33,7 +33,7 @@ PyObject* intern(const char* text) { return PyUnicode_InternFromString(text); }
 
 const char* SourceLoader::inspect() {
     PyObject* globals = nullptr;
-    if (!find_importlib_class("SourceFileLoader", &type_, &globals)) return "importlib-missing";
+    if (!find_importlib_class("_frozen_importlib_external", "SourceFileLoader", &type_, &globals)) return "importlib-missing";
 
     get_code_name_ = intern("get_code");
     name_name_ = intern("name");

@@ -292,6 +292,18 @@ std::vector<std::string> root_paths(const TinyImageOptions& options) {
     return paths;
 }
 
+// Two patterns, with the last tuple of constants as the entry of both.
+std::vector<image::PatternRecord> pattern_table(Objects& objects) {
+    const auto region = objects.regions().find(RegionKind::kTupleConsts);
+    if (region == objects.regions().end() || region->second.external.empty()) return {};
+    size_t start = 0;
+    for (const size_t word : region->second.external) {
+        if (region->second.words[word] == type_address(TypeIndex::kTuple)) start = word - 1;
+    }
+    const auto entry = static_cast<uint32_t>(objects.offset({RegionKind::kTupleConsts, start}) / 8);
+    return {{0x1234, entry, 0}, {0x5678, entry, 0}};
+}
+
 }  // namespace
 
 image::InterpreterIdentity tiny_identity(uint8_t seed) {
@@ -412,6 +424,7 @@ std::vector<std::byte> make_tiny_image(const TinyImageOptions& options) {
     add_ptrmaps(file, objects);
     file.add_table(RegionKind::kExternals, externals());
     file.add_table(RegionKind::kLeftOut, left_out_table);
+    file.add_table(RegionKind::kPatterns, pattern_table(objects));
     return file.finish();
 }
 

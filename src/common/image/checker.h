@@ -27,6 +27,7 @@ class Checker {
     Verdict check_root_index() const;
     Verdict check_lists() const;
     Verdict check_left_out() const;
+    Verdict check_patterns() const;
 
   private:
     static constexpr uint32_t kTypes = static_cast<uint32_t>(TypeIndex::kCount);

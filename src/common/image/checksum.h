@@ -16,6 +16,12 @@ namespace pycds::image {
 
 inline uint64_t path_hash(const char* path, size_t size) { return XXH3_64bits(path, size); }
 
+// PatternRecord::hash of a pattern's characters as they lie in memory, the width of one of them (0 for
+// bytes objects) and the flags asked for.
+inline uint64_t pattern_hash(const void* data, size_t size, uint32_t width, uint32_t flags) {
+    return XXH3_64bits_withSeed(data, size, uint64_t{flags} << 8 | width);
+}
+
 inline void identity_digest(const InterpreterIdentity& identity, uint8_t out[16]) {
     const XXH128_hash_t hash = XXH3_128bits(&identity, sizeof identity);
     XXH128_canonical_t canonical;

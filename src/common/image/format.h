@@ -20,7 +20,7 @@
 //             ├──────────────────────────────────────────────┤
 //   tables    │ roots, root index, path strings, intern lists,│  each starts on a page;
 //             │ frozenset lists, ptrmaps, external references,│  never written by anybody
-//             │ left-out list                                 │
+//             │ left-out list, patterns                       │
 //             └──────────────────────────────────────────────┘  image_size, a multiple of a page
 //
 // Objects. An object starts with CPython's own header: 8 bytes reference count, 8 bytes ob_type.
@@ -48,17 +48,21 @@
 // inode, size, times) and which source time and size that .pyc was made for; both are compared
 // with stat(2) before the code is served (importlib's rules, _bootstrap_external.py).
 //
-// Interning. The image holds one object for each distinct string that CPython interns, but no
-// string in it is marked as interned: only a process can say which of several equal strings is
-// its canonical one. A root's intern list names the strings that its module uses and every slot
+// Interning. The image holds one object for each distinct string that CPython interns, marked as
+// interned; but only a process can say which of several equal strings is its canonical one. A root's
+// intern list names the strings that its module uses and every slot
 // that refers to them from that module. At hand-out the client interns each; where the process
-// had an equal one before, it stores that one in the slots. The strings that every process has when
-// the client starts are the hot bin of kStrInterned: a client may make those the canonical ones
-// before any program runs, so that their many slots stay as they are (docs/interning.md).
+// had an equal one before, it stores that one in the slots. The strings that processes intern
+// without us, when they start or soon after, lie first in kStrInterned: a client may make those the
+// canonical ones before any program runs, so that their many slots stay as they are
+// (docs/interning.md).
 //
 // Frozensets depend on the hash seed of the process. In the image they are empty; their elements
 // follow the object as an array of pointers, in the order in which unmarshalling inserts them. At
 // hand-out the client inserts them.
+//
+// Patterns. Compiling a regular expression is a pure function of pattern, flags and interpreter, so the
+// results for those that the modules use are kept, as tuples of the image that a table finds by hash.
 //
 // Versions. FrozenPrefix never changes: a reader of any version can tell magic, version, size and
 // checksums of any image. A reader serves only its own kFormatVersion. Any change of what is
@@ -71,7 +75,7 @@
 namespace pycds::image {
 
 inline constexpr unsigned char kMagic[8] = {'P', 'Y', 'C', 'D', 'S', 'I', 'M', 'G'};
-inline constexpr uint32_t kFormatVersion = 1;
+inline constexpr uint32_t kFormatVersion = 2;
 inline constexpr uint64_t kPageSize = 4096;
 inline constexpr uint64_t kObjectAlignment = 16;
 
@@ -141,11 +145,12 @@ enum class RegionKind : uint32_t {
     kPtrmapExternal = 38,  // the same size
     kExternals = 39,       // ExternalReference[], sorted by address, unique in (kind, index) too
     kLeftOut = 40,         // LeftOutRecord[], sorted by path bytes, a path may come twice
+    kPatterns = 41,        // PatternRecord[], ascending in hash
 };
 
 // Every table is there, if need be with no entries; an object region may be left out.
 inline constexpr uint32_t kFirstTableKind = 32;
-inline constexpr uint32_t kTableKinds = 9;
+inline constexpr uint32_t kTableKinds = 10;
 inline constexpr uint32_t kMaxRegions = 24;
 
 struct RegionEntry {
@@ -179,7 +184,7 @@ struct Header {
     uint32_t first_co_version;  // co_version of the first code object (3.12+), else 0
     uint32_t co_version_count;  // the others follow; ranges of images of one process are disjoint
     uint32_t region_count;
-    uint32_t reserved;          // 0
+    uint32_t startup_strings_size;  // bytes at the start of kStrInterned; 0 without that region
     char python[128];           // the interpreter's version text, NUL-terminated, for people
     RegionEntry regions[kMaxRegions];  // region_count used, ascending in kind and in offset
 };
@@ -229,6 +234,19 @@ struct FrozensetRecord {
     uint32_t count;     // elements
 };
 static_assert(sizeof(FrozensetRecord) == 12);
+
+// A regular expression, compiled. `entry` is a tuple of
+//   0  the pattern, str or bytes              3  bytes: the engine's code, 32-bit words
+//   1  int: the flags asked for               4  int: number of groups
+//   2  int: the flags that it has             5  tuple: name and number of each named group in turn
+// None of the strings is marked as interned. `hash`: see pattern_hash().
+struct PatternRecord {
+    uint64_t hash;
+    uint32_t entry;     // word offset, in kTupleConsts
+    uint32_t reserved;  // 0
+};
+static_assert(sizeof(PatternRecord) == 16);
+inline constexpr uint32_t kPatternEntrySize = 6;
 
 enum class ExternalKind : uint32_t {
     kType = 1,       // index: see TypeIndex
@@ -320,6 +338,7 @@ constexpr const char* region_kind_name(RegionKind kind) {
         case RegionKind::kPtrmapExternal: return "ptrmap-external";
         case RegionKind::kExternals: return "externals";
         case RegionKind::kLeftOut: return "left-out";
+        case RegionKind::kPatterns: return "patterns";
     }
     return "unknown";
 }

@@ -78,7 +78,6 @@ Verdict check_scalars(const Header& header) {
     if (header.prefix.reserved != 0) {
         return bad(Defect::kReserved, offsetof(FrozenPrefix, reserved));
     }
-    if (header.reserved != 0) return bad(Defect::kReserved, offsetof(Header, reserved));
 
     uint64_t end = 0;
     if (header.requested_base == 0 || header.requested_base % kPageSize != 0 ||
@@ -120,6 +119,7 @@ uint64_t entry_size(RegionKind kind) {
         case RegionKind::kPtrmapExternal: return sizeof(uint64_t);
         case RegionKind::kExternals: return sizeof(ExternalReference);
         case RegionKind::kLeftOut: return sizeof(LeftOutRecord);
+        case RegionKind::kPatterns: return sizeof(PatternRecord);
     }
     return 0;
 }
@@ -192,6 +192,13 @@ Verdict check_regions(const Header& header) {
     const uint64_t objects_begin = first_table == 0 ? objects_end : header.regions[0].offset;
     if (header.objects_begin != objects_begin || header.objects_end != objects_end) {
         return bad(Defect::kObjectBounds, offsetof(Header, objects_begin));
+    }
+    uint64_t interned_size = 0;
+    for (uint32_t i = 0; i < used; ++i) {
+        if (header.regions[i].kind == RegionKind::kStrInterned) interned_size = header.regions[i].size;
+    }
+    if (header.startup_strings_size > interned_size) {
+        return bad(Defect::kRegionBounds, offsetof(Header, startup_strings_size));
     }
     const uint64_t unused = (kMaxRegions - used) * sizeof(RegionEntry);
     const uint64_t stray = first_nonzero(&header.regions[used], unused);
@@ -269,6 +276,7 @@ const char* defect_text(Defect defect) {
         case Defect::kInternEntry: return "an intern list is malformed";
         case Defect::kFrozensetEntry: return "a frozenset list is malformed";
         case Defect::kLeftOutEntry: return "a left-out record is malformed";
+        case Defect::kPatternEntry: return "a pattern record is malformed";
     }
     return "unknown defect";
 }

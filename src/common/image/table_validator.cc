@@ -200,7 +200,8 @@ Verdict Checker::check_lists() const {
         return bad(Defect::kFrozensetEntry, lists.offset);
     }
     for (uint64_t i = 1; i < lists.count; ++i) {
-        if (entry<FrozensetRecord>(lists, i).object <= entry<FrozensetRecord>(lists, i - 1).object) {
+        if (entry<FrozensetRecord>(lists, i).object <=
+            entry<FrozensetRecord>(lists, i - 1).object) {
             return bad(Defect::kFrozensetEntry, lists.offset + i * sizeof(FrozensetRecord));
         }
     }
@@ -235,6 +236,26 @@ Verdict Checker::check_left_out() const {
             return bad(Defect::kLeftOutEntry, at);
         }
         before = record;
+    }
+    return {};
+}
+
+Verdict Checker::check_patterns() const {
+    const RegionEntry& table = this->table(RegionKind::kPatterns);
+    uint64_t hash_before = 0;
+    for (uint64_t i = 0; i < table.count; ++i) {
+        const uint64_t at = table.offset + i * sizeof(PatternRecord);
+        const PatternRecord record = entry<PatternRecord>(table, i);
+        const uint64_t tuple = 8 * uint64_t{record.entry};
+        if (record.reserved != 0) {
+            return bad(Defect::kReserved, at + offsetof(PatternRecord, reserved));
+        }
+        if (!in_region(tuple, RegionKind::kTupleConsts) ||
+            object_type_at_offset(tuple) != static_cast<uint32_t>(TypeIndex::kTuple) ||
+            (i != 0 && record.hash <= hash_before)) {
+            return bad(Defect::kPatternEntry, at);
+        }
+        hash_before = record.hash;
     }
     return {};
 }

@@ -59,6 +59,7 @@ enum class Defect : uint32_t {
                         // embedded pointer to it
     kFrozensetEntry,    // not a frozenset, or elements that are not marked words of its region
     kLeftOutEntry,      // unknown reason, bad path, or not ascending by path
+    kPatternEntry,      // no tuple of constants, or not ascending by hash
 };
 
 // What is wrong with an image, and where. Plain data, so that the client can have it too.

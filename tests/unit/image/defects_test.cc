@@ -40,7 +40,7 @@ const std::vector<DefectCase>& unchecked_cases() {
         {"TooSmall", Defect::kTooSmall, [](Forge& f) { f.bytes.resize(kPageSize - 1); }},
         {"Magic", Defect::kMagic, [](Forge& f) { f.bytes[0] = std::byte{'p'}; }},
         {"FormatVersion", Defect::kFormatVersion,
-         [](Forge& f) { f.header([](Header& h) { h.prefix.format_version = 2; }); }},
+         [](Forge& f) { f.header([](Header& h) { ++h.prefix.format_version; }); }},
         {"HeaderSize", Defect::kHeaderSize,
          [](Forge& f) { f.header([](Header& h) { h.prefix.header_size -= 8; }); }},
         {"FileSize", Defect::kFileSize,
@@ -82,7 +82,7 @@ TEST(Defects, EachHasACase) {
          {&unchecked_cases(), &header_cases(), &object_cases(), &table_cases()}) {
         for (const DefectCase& c : *cases) shown.insert(c.defect);
     }
-    for (uint32_t i = 0; i <= static_cast<uint32_t>(Defect::kLeftOutEntry); ++i) {
+    for (uint32_t i = 0; i <= static_cast<uint32_t>(Defect::kPatternEntry); ++i) {
         EXPECT_TRUE(shown.contains(static_cast<Defect>(i))) << defect_text(static_cast<Defect>(i));
     }
 }

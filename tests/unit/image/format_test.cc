@@ -40,8 +40,8 @@ TEST(Format, TheFrozenPrefixNeverChanges) {
     EXPECT_EQ(offsetof(FrozenPrefix, reserved), 56U);
 }
 
-TEST(Format, Version1) {
-    EXPECT_EQ(kFormatVersion, 1U);
+TEST(Format, Version2) {
+    EXPECT_EQ(kFormatVersion, 2U);
     EXPECT_EQ(sizeof(InterpreterIdentity), 128U);
     EXPECT_EQ(offsetof(InterpreterIdentity, build_id_size), 32U);
     EXPECT_EQ(offsetof(InterpreterIdentity, optimize), 44U);
@@ -58,6 +58,8 @@ TEST(Format, Version1) {
     EXPECT_EQ(offsetof(Header, objects_end), 232U);
     EXPECT_EQ(offsetof(Header, first_co_version), 240U);
     EXPECT_EQ(offsetof(Header, co_version_count), 244U);
+    EXPECT_EQ(offsetof(Header, startup_strings_size), 252U);
+    EXPECT_EQ(sizeof(PatternRecord), 16U);
     EXPECT_EQ(offsetof(Header, region_count), 248U);
     EXPECT_EQ(offsetof(Header, python), 256U);
     EXPECT_EQ(offsetof(Header, regions), 384U);

@@ -31,8 +31,6 @@ const std::vector<DefectCase>& header_cases() {
          [](Forge& f) { f.header([](Header& h) { h.first_co_version = 0; }); }},
         {"Reserved_Prefix", Defect::kReserved,
          [](Forge& f) { f.header([](Header& h) { h.prefix.reserved = 1; }); }},
-        {"Reserved_Header", Defect::kReserved,
-         [](Forge& f) { f.header([](Header& h) { h.reserved = 1; }); }},
         {"Reserved_Identity", Defect::kReserved,
          [](Forge& f) { f.identity([](InterpreterIdentity& i) { i.reserved[39] = 1; }); }},
         {"Reserved_BuildId", Defect::kReserved,
@@ -103,6 +101,8 @@ const std::vector<DefectCase>& header_cases() {
          [](Forge& f) {
              f.region(Kind::kStrDoc, [](RegionEntry& r) { r.hot_size = r.size + 1; });
          }},
+        {"RegionBounds_StartupStrings", Defect::kRegionBounds,
+         [](Forge& f) { f.header([](Header& h) { h.startup_strings_size = 0x7fffffff; }); }},
         {"ObjectBounds_Begin", Defect::kObjectBounds,
          [](Forge& f) { f.header([](Header& h) { h.objects_begin += kPageSize; }); }},
         {"ObjectBounds_End", Defect::kObjectBounds,

@@ -41,7 +41,7 @@ TEST(PrintText, SaysWhatIsInTheImage) {
     const std::string text = print_text(image, kEverything);
     const auto identity = fakes::tiny_identity(1);
     for (const std::string& part : {
-             std::string("version 1"),
+             std::string("version 2"),
              std::string("3.13.5 (tiny)"),
              std::string("cpython-313"),
              hex(identity.build_id, identity.build_id_size),
@@ -79,7 +79,7 @@ TEST(PrintText, APathCannotControlTheTerminal) {
 TEST(PrintJson, HasEverythingUnderStableKeys) {
     const auto image = fakes::make_tiny_image({.roots = 3, .generation = 5});
     expect_json(print_json(image, kEverything), R"(
-assert d['format_version'] == 1 and d['known_version'] is True
+assert d['format_version'] == 2 and d['known_version'] is True
 assert d['image_size'] % 4096 == 0 and len(d['checksum']) == len(d['header_checksum']) == 16
 assert len(d['identity']) == 32
 i = d['interpreter']
@@ -94,7 +94,7 @@ assert d['objects_begin'] == 4096 < d['objects_end']
 assert d['first_co_version'] == 0x80000000 and d['co_version_count'] == 6
 assert d['root_count'] == 3 and d['left_out_count'] == 2
 regions = {r['kind']: r for r in d['regions']}
-assert len(regions) == len(d['regions']) == 19
+assert len(regions) == len(d['regions']) == 20
 assert regions['code-once']['count'] == 3 and regions['roots']['size'] == 3 * 104
 assert regions['code-once']['hot_size'] > 0
 x = d['external_references']
@@ -142,18 +142,18 @@ assert raw == [b'/' + bytes(range(1, 256)), '/utf8-é漢😀'.encode('utf-8')], 
 TEST(Print, OfALaterFormatVersionOnlyThePrefix) {
     Forge forge;
     forge.header([](Header& h) {
-        h.prefix.format_version = 2;
+        h.prefix.format_version = 3;
         h.region_count = 0xFFFF'FFFF;
     });
     const std::string text = print_text(forge.bytes, kEverything);
-    EXPECT_TRUE(contains(text, "version 2"));
+    EXPECT_TRUE(contains(text, "version 3"));
     EXPECT_FALSE(contains(text, "region "));
     expect_json(print_json(forge.bytes, kEverything), R"(
-assert d['format_version'] == 2 and d['known_version'] is False
+assert d['format_version'] == 3 and d['known_version'] is False
 assert 'regions' not in d and 'roots' not in d and d['image_size'] > 0 and len(d['identity']) == 32
 )");
     forge.bytes.resize(sizeof(FrozenPrefix));
-    expect_json(print_json(forge.bytes), "assert d['format_version'] == 2");
+    expect_json(print_json(forge.bytes), "assert d['format_version'] == 3");
 }
 
 TEST(Print, OfSomethingElse) {

@@ -41,6 +41,10 @@ void edit_left_out(Forge& f, uint64_t i, const std::function<void(LeftOutRecord&
     f.entry<LeftOutRecord>(Kind::kLeftOut, i, edit);
 }
 
+void edit_pattern(Forge& f, uint64_t i, const std::function<void(PatternRecord&)>& edit) {
+    f.entry<PatternRecord>(Kind::kPatterns, i, edit);
+}
+
 void edit_frozenset(Forge& f, uint64_t i, const std::function<void(FrozensetRecord&)>& edit) {
     f.entry<FrozensetRecord>(Kind::kFrozensetLists, i, edit);
 }
@@ -313,6 +317,19 @@ const std::vector<DefectCase>& table_cases() {
          }},
         {"Reserved_LeftOut", Defect::kReserved,
          [](Forge& f) { edit_left_out(f, 0, [](LeftOutRecord& r) { r.reserved = 1; }); }},
+        {"PatternEntry_Order", Defect::kPatternEntry,
+         [](Forge& f) { edit_pattern(f, 1, [](PatternRecord& r) { r.hash = 0x1234; }); }},
+        {"PatternEntry_NoObject", Defect::kPatternEntry,
+         [](Forge& f) { edit_pattern(f, 0, [](PatternRecord& r) { ++r.entry; }); }},
+        {"PatternEntry_NoTuple", Defect::kPatternEntry,
+         [](Forge& f) {
+             const auto string = static_cast<uint32_t>(f.offset(Kind::kStrInterned) / 8);
+             edit_pattern(f, 0, [=](PatternRecord& r) { r.entry = string; });
+         }},
+        {"PatternEntry_Outside", Defect::kPatternEntry,
+         [](Forge& f) { edit_pattern(f, 0, [](PatternRecord& r) { r.entry = 0xFFFF'FFFF; }); }},
+        {"Reserved_Pattern", Defect::kReserved,
+         [](Forge& f) { edit_pattern(f, 0, [](PatternRecord& r) { r.reserved = 1; }); }},
     };
     return cases;
 }

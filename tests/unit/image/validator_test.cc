@@ -189,7 +189,7 @@ TEST(Validator, EveryForgedByteIsRejectedOrSafeToWalk) {
 
 TEST(Validator, EveryDefectHasItsOwnText) {
     std::set<std::string> texts;
-    const auto last = static_cast<uint32_t>(Defect::kLeftOutEntry);
+    const auto last = static_cast<uint32_t>(Defect::kPatternEntry);
     for (uint32_t i = 0; i <= last; ++i) {
         EXPECT_TRUE(texts.insert(defect_text(static_cast<Defect>(i))).second) << i;
     }

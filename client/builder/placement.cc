@@ -1,0 +1,234 @@
+#include "client/builder/placement.h"
+
+#include <algorithm>
+#include <string>
+
+#include "client/interp/common_layout.h"
+
+namespace pycds::builder {
+namespace {
+
+using image::RegionKind;
+using image::TypeIndex;
+
+// How many modules there are to one that must use a string of the start to make it worth its place
+// among those that every client takes over.
+constexpr size_t kModulesPerUser = 512;
+
+const PyCodeObject* code_of(const Node& node) {
+    return reinterpret_cast<const PyCodeObject*>(node.source);
+}
+
+bool is_function(const Node& node) {
+    return (code_of(node)->co_flags & CO_OPTIMIZED) != 0;
+}
+
+// Comprehensions and generator expressions are functions that run where they are made.
+bool runs_where_it_is_made(std::string_view name) {
+    return name == "<listcomp>" || name == "<setcomp>" || name == "<dictcomp>" ||
+           name == "<genexpr>";
+}
+
+std::string_view text_of(PyObject* string) {
+    if (!PyUnicode_IS_COMPACT_ASCII(string)) return {};
+    return {reinterpret_cast<const char*>(PyUnicode_1BYTE_DATA(string)),
+            static_cast<size_t>(PyUnicode_GET_LENGTH(string))};
+}
+
+constexpr bool has_slots(TypeIndex type) {
+    return type == TypeIndex::kTuple || type == TypeIndex::kFrozenset || type == TypeIndex::kCode;
+}
+
+}  // namespace
+
+Placement::Placement(const ObjectGraph& graph, const Profile& profile)
+    : graph_(graph),
+      profile_(profile),
+      heat_(graph.nodes().size(), kCold),
+      users_(graph.nodes().size(), 0),
+      hot_users_(graph.nodes().size(), 0),
+      first_hot_user_(graph.nodes().size(), 0),
+      last_hot_user_(graph.nodes().size(), 0xffffffffU),
+      between_packages_(graph.nodes().size(), false),
+      visited_(graph.nodes().size(), false) {
+    count_users();
+    choose_first_strings();
+    visit_modules();
+    heat_recorded_keys();
+    heat_what_is_redirected();
+}
+
+void Placement::count_users() {
+    std::vector<uint32_t> last_user(graph_.nodes().size(), 0xffffffffU);
+    for (uint32_t m = 0; m < graph_.modules().size(); ++m) {
+        const Module& module = graph_.modules()[m];
+        for (uint32_t n = module.first_node; n < module.first_node + module.node_count; ++n) {
+            const Reference* references = graph_.references(node(n));
+            for (uint32_t i = 0; i < node(n).reference_count; ++i) {
+                const uint32_t target = references[i].node;
+                if (target == Reference::kExternal || last_user[target] == m) continue;
+                last_user[target] = m;
+                ++users_[target];
+            }
+        }
+    }
+}
+
+// A client pays for each string of the start in every process, so only those are taken whose
+// redirection would cost a process that imports something more than that. Likewise of those that
+// the compiler, extension modules and importlib will intern.
+void Placement::choose_first_strings() {
+    const auto worth = static_cast<uint32_t>(4 + graph_.modules().size() / kModulesPerUser);
+    for (uint32_t n = 0; n < graph_.nodes().size(); ++n) {
+        if (!ObjectGraph::is_interned(node(n))) continue;
+        if ((node(n).at_startup && users_[n] >= worth) ||
+            (users_[n] > 1 && profile_.has_name(text_of(node(n).source)))) {
+            heat_[n] = kStartup;
+        }
+    }
+}
+
+void Placement::visit_modules() {
+    const auto& modules = graph_.modules();
+    for (module_ = 0; module_ < modules.size(); ++module_) {
+        const std::string_view key = Profile::module_key(modules[module_].path);
+        popular_ = profile_.imports(key);
+        visit_code(key, modules[module_].code, true);
+    }
+}
+
+// A running code object is specialised in place, looks names up and builds dicts from constants: it
+// is written, and so are the hashes in its strings.
+void Placement::visit_code(std::string_view module, uint32_t code, bool runs) {
+    if (visited_[code]) return;
+    visited_[code] = true;
+    if (runs) heat_[code] = popular_ ? kHotEverywhere : kHot;
+    const Reference* members = graph_.references(node(code));
+    for (uint32_t i = 0; i < node(code).reference_count; ++i) {
+        const uint32_t member = members[i].node;
+        if (member == Reference::kExternal || node(member).type != TypeIndex::kTuple) continue;
+        const size_t offset = interp::kCodePointers[i];
+        if (runs && offset == offsetof(PyCodeObject, co_names)) heat_strings_below(member, true);
+        if (offset != offsetof(PyCodeObject, co_consts)) continue;
+        const Reference* constants = graph_.references(node(member));
+        for (uint32_t c = 0; c < node(member).reference_count; ++c) {
+            if (constants[c].node != Reference::kExternal) {
+                visit_constant(module, constants[c].node, runs);
+            }
+        }
+    }
+}
+
+void Placement::visit_constant(std::string_view module, uint32_t constant, bool runs) {
+    if (node(constant).type != TypeIndex::kCode) {
+        if (runs) heat_strings_below(constant, false);
+        return;
+    }
+    bool this_runs = runs;
+    if (is_function(node(constant))) {
+        const PyCodeObject* code = code_of(node(constant));
+        this_runs = (runs && runs_where_it_is_made(text_of(code->co_name))) ||
+                    profile_.runs(module, text_of(code->co_qualname));
+    }
+    visit_code(module, constant, this_runs);
+}
+
+// Names are looked up. Of constants only short ones may be keys of dicts, and docstrings never; of
+// modules that were recorded the record says which are.
+Placement::Heat Placement::heat_of_string(const Node& string, bool looked_up) const {
+    constexpr uint64_t kLongestKey = 96;  // bytes of the object
+    if (looked_up) return popular_ ? kHotEverywhere : kHot;
+    if (string.region == RegionKind::kStrDoc || string.size > kLongestKey) return kCold;
+    if (string.type != TypeIndex::kStr) return kHot;
+    if (profile_.has_key(text_of(string.source))) return kHotEverywhere;
+    return popular_ ? kCold : kHot;
+}
+
+// The directory or file right below where importlib looks.
+std::string_view Placement::package_of(uint32_t module) const {
+    const std::string_view key = Profile::module_key(graph_.modules()[module].path);
+    return key.substr(0, key.find('/', 1));
+}
+
+void Placement::heat(uint32_t number, Heat least) {
+    if (least == kCold) return;
+    heat_[number] = std::max(heat_[number], least);
+    if (last_hot_user_[number] == module_) return;
+    if (hot_users_[number]++ == 0) {
+        first_hot_user_[number] = module_;
+    } else if (package_of(module_) != package_of(first_hot_user_[number])) {
+        between_packages_[number] = true;
+    }
+    last_hot_user_[number] = module_;
+}
+
+void Placement::heat_strings_below(uint32_t number, bool looked_up) {
+    const Node& here = node(number);
+    if (here.type == TypeIndex::kStr || here.type == TypeIndex::kBytes) {
+        heat(number, heat_of_string(here, looked_up));
+        return;
+    }
+    if (here.type != TypeIndex::kTuple && here.type != TypeIndex::kFrozenset) return;
+    const Reference* items = graph_.references(here);
+    for (uint32_t i = 0; i < here.reference_count; ++i) {
+        if (items[i].node != Reference::kExternal) heat_strings_below(items[i].node, looked_up);
+    }
+}
+
+// Will processes have a string of their own by the time this one comes?
+bool Placement::is_redirected(uint32_t string) const {
+    if (!ObjectGraph::is_interned(node(string)) || heat_[string] == kStartup) return false;
+    return node(string).at_startup || profile_.has_name(text_of(node(string).source));
+}
+
+// Strings that get hashed by ways that no rule knows.
+void Placement::heat_recorded_keys() {
+    for (uint32_t n = 0; n < graph_.nodes().size(); ++n) {
+        if (!ObjectGraph::is_interned(node(n)) || heat_[n] >= kHotEverywhere) continue;
+        if (profile_.has_key(text_of(node(n).source))) heat_[n] = kHotEverywhere;
+    }
+}
+
+void Placement::heat_what_is_redirected() {
+    for (uint32_t n = 0; n < graph_.nodes().size(); ++n) {
+        if (!has_slots(node(n).type)) continue;
+        const Reference* slots = graph_.references(node(n));
+        for (uint32_t i = 0; i < node(n).reference_count; ++i) {
+            if (slots[i].node != Reference::kExternal && is_redirected(slots[i].node)) {
+                heat_[n] = std::max(heat_[n], kHot);
+                break;
+            }
+        }
+    }
+}
+
+RegionOrder Placement::order_of(RegionKind kind) const {
+    RegionOrder order;
+    for (uint32_t n = 0; n < graph_.nodes().size(); ++n) {
+        if (node(n).region == kind) order.nodes.push_back(n);
+    }
+    if (kind == RegionKind::kFrozensets) {
+        // All are filled at hand-out, in the order of the modules that the format wants.
+        order.hot = order.nodes.size();
+        return order;
+    }
+    // Names that modules of several packages share come first: whatever a process imports, it uses
+    // most of these. The others lie with the first module that writes them.
+    const auto shared_by = [&](uint32_t n) {
+        return kind == RegionKind::kStrInterned && between_packages_[n] ? hot_users_[n] : 0U;
+    };
+    std::stable_sort(order.nodes.begin(), order.nodes.end(), [&](uint32_t a, uint32_t b) {
+        if (heat_[a] != heat_[b]) return heat_[a] > heat_[b];
+        if (shared_by(a) != shared_by(b)) return shared_by(a) > shared_by(b);
+        return heat_[a] != kCold && first_hot_user_[a] < first_hot_user_[b];
+    });
+    const auto count_at_least = [&](Heat heat) {
+        return static_cast<size_t>(std::count_if(order.nodes.begin(), order.nodes.end(),
+                                                 [&](uint32_t n) { return heat_[n] >= heat; }));
+    };
+    order.startup = count_at_least(kStartup);
+    order.hot = count_at_least(kHot);
+    return order;
+}
+
+}  // namespace pycds::builder

@@ -1,0 +1,39 @@
+// What is known from recordings of real processes of what they write: which functions run while
+// modules are imported, which names a process has interned before an image's modules come. Only the
+// order of objects in an image depends on it, so nothing here needs to be true: a line that is
+// wrong, stale or missing costs clean pages and nothing else.
+#pragma once
+
+#include <string>
+#include <string_view>
+#include <unordered_set>
+
+namespace pycds::builder {
+
+class Profile {
+  public:
+    // Reads the text form; what is not understood is passed over. One line an observation:
+    //   module MODULE              was imported
+    //   function MODULE QUALNAME   has run
+    //   name TEXT                  the process had a string of its own of that text
+    //   key TEXT                   a string that is not a name has been hashed
+    // MODULE is module_key() of its source.
+    static Profile parse(std::string_view text);
+
+    bool imports(std::string_view module) const;
+    bool runs(std::string_view module, std::string_view qualname) const;
+    bool has_name(std::string_view text) const;
+    bool has_key(std::string_view text) const;
+
+    // A source path without what differs between machines and versions: what follows the directory
+    // that importlib found it in (".../python3.11/", ".../dist-packages/", ".../site-packages/").
+    static std::string_view module_key(std::string_view path);
+
+  private:
+    std::unordered_set<std::string> modules_;
+    std::unordered_set<std::string> functions_;  // MODULE, a NUL, QUALNAME
+    std::unordered_set<std::string> names_;
+    std::unordered_set<std::string> keys_;
+};
+
+}  // namespace pycds::builder

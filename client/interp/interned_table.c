@@ -1,0 +1,143 @@
+/* See interned_table.h. Sources: struct _dictkeysobject and PyDictKeyEntry in
+ * Include/internal/pycore_dict.h, lookdict_index() and insert_to_emptydict() in
+ * Objects/dictobject.c, unicode_hash() in Objects/unicodeobject.c; alike in 3.11.2 and 3.13.5. */
+#define Py_BUILD_CORE 1
+#include "client/interp/interned_table.h"
+
+#include <string.h>
+
+#include "internal/pycore_dict.h"
+#include "internal/pycore_pyhash.h"
+
+#define PERTURB_SHIFT 5 /* Objects/dictobject.c */
+
+static PyDictKeysObject* keys_of(PyObject* dict) {
+    return ((PyDictObject*)dict)->ma_keys;
+}
+
+int pycds_interned_generalise(PyObject* dict) {
+    if (PyDict_SetItem(dict, Py_None, Py_None) != 0 || PyDict_DelItem(dict, Py_None) != 0) {
+        PyErr_Clear();
+        return -1;
+    }
+    return keys_of(dict)->dk_kind == DICT_KEYS_GENERAL ? 0 : -1;
+}
+
+Py_hash_t pycds_string_hash(PyObject* string) {
+    const Py_hash_t known = ((PyASCIIObject*)string)->hash;
+    if (known != -1) return known;
+    return _Py_HashBytes(PyUnicode_DATA(string),
+                         PyUnicode_GET_LENGTH(string) * (Py_ssize_t)PyUnicode_KIND(string));
+}
+
+static Py_ssize_t index_at(const PyDictKeysObject* keys, size_t at) {
+    if (keys->dk_log2_size < 8) return ((const int8_t*)keys->dk_indices)[at];
+    if (keys->dk_log2_size < 16) return ((const int16_t*)keys->dk_indices)[at];
+    if (keys->dk_log2_size < 32) return ((const int32_t*)keys->dk_indices)[at];
+    return (Py_ssize_t)((const int64_t*)keys->dk_indices)[at];
+}
+
+static void set_index_at(PyDictKeysObject* keys, size_t at, Py_ssize_t index) {
+    if (keys->dk_log2_size < 8) {
+        ((int8_t*)keys->dk_indices)[at] = (int8_t)index;
+    } else if (keys->dk_log2_size < 16) {
+        ((int16_t*)keys->dk_indices)[at] = (int16_t)index;
+    } else if (keys->dk_log2_size < 32) {
+        ((int32_t*)keys->dk_indices)[at] = (int32_t)index;
+    } else {
+        ((int64_t*)keys->dk_indices)[at] = index;
+    }
+}
+
+static int equal(PyObject* a, PyObject* b) {
+    if (a == b) return 1;
+    const Py_ssize_t length = PyUnicode_GET_LENGTH(a);
+    return PyUnicode_CheckExact(b) && PyUnicode_GET_LENGTH(b) == length &&
+           PyUnicode_KIND(a) == PyUnicode_KIND(b) &&
+           memcmp(PyUnicode_DATA(a), PyUnicode_DATA(b),
+                  (size_t)length * (size_t)PyUnicode_KIND(a)) == 0;
+}
+
+/* The entry of an equal string, or NULL; then *slot is the first empty place of the index. */
+static PyDictKeyEntry* find(PyDictKeysObject* keys, PyObject* string, Py_hash_t hash,
+                            size_t* slot) {
+    PyDictKeyEntry* entries = DK_ENTRIES(keys);
+    const size_t mask = ((size_t)1 << keys->dk_log2_size) - 1;
+    size_t perturb = (size_t)hash;
+    size_t at = (size_t)hash & mask;
+    for (;;) {
+        const Py_ssize_t index = index_at(keys, at);
+        if (index == DKIX_EMPTY) {
+            *slot = at;
+            return NULL;
+        }
+        if (index >= 0 && entries[index].me_hash == hash && equal(string, entries[index].me_key)) {
+            return &entries[index];
+        }
+        perturb >>= PERTURB_SHIFT;
+        at = (at * 5 + perturb + 1) & mask;
+    }
+}
+
+/* At an empty place of the index, which find() named. */
+static PyObject* enter(PyObject* dict, PyObject* string, Py_hash_t hash, size_t slot) {
+    PyDictKeysObject* keys = keys_of(dict);
+    if (keys->dk_usable <= 0) {
+        /* Only CPython itself can make the table larger; it counts two references and stores a hash
+         * on the way, for one string of thousands. */
+        if (PyDict_SetItem(dict, string, string) == 0) return string;
+        PyErr_Clear();
+        return NULL;
+    }
+    PyDictKeyEntry* entry = &DK_ENTRIES(keys)[keys->dk_nentries];
+    entry->me_hash = hash;
+    entry->me_key = string;
+    entry->me_value = string;
+    set_index_at(keys, slot, keys->dk_nentries);
+    keys->dk_nentries++;
+    keys->dk_usable--;
+    ((PyDictObject*)dict)->ma_used++;
+    return string;
+}
+
+PyObject* pycds_interned_canonical(PyObject* dict, PyObject* string, Py_hash_t hash) {
+    size_t slot = 0;
+    PyDictKeyEntry* entry = find(keys_of(dict), string, hash, &slot);
+    return entry != NULL ? entry->me_value : enter(dict, string, hash, slot);
+}
+
+PyObject* pycds_interned_take_over(PyObject* dict, PyObject* string, Py_hash_t hash) {
+    size_t slot = 0;
+    PyDictKeyEntry* entry = find(keys_of(dict), string, hash, &slot);
+    if (entry == NULL) {
+        enter(dict, string, hash, slot);
+        return NULL;
+    }
+    if (entry->me_value == string) return NULL;
+    entry->me_value = string;
+    return entry->me_key;
+}
+
+static int between(const void* object, const void* begin, const void* end) {
+    return (const char*)object >= (const char*)begin && (const char*)object < (const char*)end;
+}
+
+void pycds_interned_forget(PyObject* dict, const void* begin, const void* end) {
+    PyDictKeysObject* keys = keys_of(dict);
+    if (keys->dk_kind != DICT_KEYS_GENERAL) return;
+    PyDictKeyEntry* entries = DK_ENTRIES(keys);
+    for (Py_ssize_t i = 0; i < keys->dk_nentries; ++i) {
+        PyDictKeyEntry* entry = &entries[i];
+        if (entry->me_value == NULL) continue;
+        if (between(entry->me_key, begin, end)) {
+            /* As after a deletion, but for the index, which leads to an entry that equals nothing:
+             * -1 is nobody's hash. */
+            entry->me_key = NULL;
+            entry->me_value = NULL;
+            entry->me_hash = -1;
+            ((PyDictObject*)dict)->ma_used--;
+        } else if (between(entry->me_value, begin, end)) {
+            entry->me_value = entry->me_key;
+        }
+    }
+}

@@ -1,0 +1,134 @@
+#include "client/loader/import_scope.h"
+
+#include "client/interp/internals.h"
+#include "client/loader/get_code.h"
+#include "client/loader/patterns.h"
+#include "client/loader/scrub.h"
+
+namespace pycds::loader {
+namespace {
+
+constinit ImportScope scope;
+
+constexpr const char* kMethodNames[] = {"__enter__", "__exit__"};
+constexpr size_t kEnter = 0;
+constexpr size_t kExit = 1;
+
+// What fewer modules leave behind is not worth looking for.
+constexpr uint32_t kModulesWorthScrubbing = 64;
+
+// More than nearly any module leaves behind; an import that makes more garbage than that is
+// collected as ever.
+constexpr int kDeferredAllocations = 20'000;
+
+}  // namespace
+
+ImportScope& import_scope() {
+    return scope;
+}
+
+PyMethodDef ImportScope::enter_definition_ = {
+    "__enter__",
+    reinterpret_cast<PyCFunction>(reinterpret_cast<void (*)()>(&ImportScope::enter)),
+    METH_FASTCALL | METH_KEYWORDS,
+    "__enter__($self)\n--\n\n",
+};
+
+PyMethodDef ImportScope::exit_definition_ = {
+    "__exit__",
+    reinterpret_cast<PyCFunction>(reinterpret_cast<void (*)()>(&ImportScope::exit)),
+    METH_FASTCALL | METH_KEYWORDS,
+    "__exit__($self, /, *args, **kwargs)\n--\n\n",
+};
+
+const char* ImportScope::install() {
+    PyTypeObject* type = nullptr;
+    PyObject* globals = nullptr;
+    if (!find_importlib_class("_frozen_importlib", "_ModuleLockManager", &type, &globals)) {
+        return "importlib-missing";
+    }
+    if (!methods_.pin_methods(type, kMethodNames, globals)) return "importlib-patched";
+    PyObject* enter = PyDescr_NewMethod(type, &enter_definition_);
+    PyObject* exit = PyDescr_NewMethod(type, &exit_definition_);
+    auto* target = reinterpret_cast<PyObject*>(type);
+    const bool installed = enter != nullptr && exit != nullptr &&
+                           PyObject_SetAttr(target, methods_.name(kExit), exit) == 0 &&
+                           PyObject_SetAttr(target, methods_.name(kEnter), enter) == 0;
+    Py_XDECREF(enter);
+    Py_XDECREF(exit);
+    if (!installed) PyErr_Clear();
+    return installed ? nullptr : "importlib-patched";
+}
+
+PyObject* ImportScope::enter(PyObject* self, PyObject* const* arguments, Py_ssize_t count,
+                             PyObject* keywords) {
+    PyObject* result =
+        call_method(scope.methods_.function(kEnter), self, arguments, count, keywords);
+    if (result != nullptr) scope.begin_import();
+    return result;
+}
+
+PyObject* ImportScope::exit(PyObject* self, PyObject* const* arguments, Py_ssize_t count,
+                            PyObject* keywords) {
+    PyObject* result =
+        call_method(scope.methods_.function(kExit), self, arguments, count, keywords);
+    if (result != nullptr) scope.end_import();
+    return result;
+}
+
+void ImportScope::begin_import() {
+    const unsigned long thread = PyThread_get_thread_ident();
+    if (depth_ == 0) thread_ = thread;
+    if (thread_ == thread) ++depth_;
+}
+
+void ImportScope::end_import() {
+    pattern_server().modules_ran();
+    if (depth_ == 0 || thread_ != PyThread_get_thread_ident() || --depth_ != 0) return;
+    pycds_defer_collection(0);
+    if (keeps_pages_ || waits_ || handed_out_ - scrubbed_at_ < kModulesWorthScrubbing) return;
+    // Perhaps another import follows, or the end of the program.
+    waits_ = Py_AddPendingCall(when_it_goes_on, this) == 0;
+}
+
+// Called by the interpreter when it next runs Python code.
+int ImportScope::when_it_goes_on(void* self) {
+    auto* scope = static_cast<ImportScope*>(self);
+    scope->waits_ = false;
+    if (scope->depth_ == 0 && !scope->in_importlib() && !pycds_is_finalizing()) scope->scrub_now();
+    return 0;
+}
+
+// Is the frame that runs one of importlib's? Then an import has begun that did not come to its lock
+// yet.
+bool ImportScope::in_importlib() const {
+    PyFrameObject* frame = PyEval_GetFrame();  // borrowed
+    if (frame == nullptr) return true;         // nothing runs, and nothing will
+    PyCodeObject* code = PyFrame_GetCode(frame);
+    auto* known = reinterpret_cast<PyCodeObject*>(PyFunction_GET_CODE(methods_.function(kEnter)));
+    const bool same = code->co_filename == known->co_filename;
+    Py_DECREF(code);
+    return same;
+}
+
+void ImportScope::tear_down() {
+    if (given_back_ == 0) return;
+    CodeServer& server = code_server();
+    for (size_t i = 0; i < server.image_count(); ++i) take_back(server.images()[i]);
+}
+
+void ImportScope::note_hand_out() {
+    ++handed_out_;
+    if (depth_ != 0) pycds_defer_collection(kDeferredAllocations);
+}
+
+uint64_t ImportScope::scrub_now() {
+    scrubbed_at_ = handed_out_;
+    uint64_t pages = 0;
+    CodeServer& server = code_server();
+    for (size_t i = 0; i < server.image_count(); ++i) pages += scrub(server.images()[i]);
+    given_back_ += pages;
+    return pages;
+}
+
+}  // namespace pycds::loader
