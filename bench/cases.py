@@ -89,9 +89,9 @@ def django_case(scratch):
 def all_cases(scratch):
     """By name, in the order in which they are shown. What they need lies in `scratch`."""
     cases = (
-        import_case("W", "W: import " + WORKLOAD, WORKLOAD),
+        import_case("W", "W (%s)" % WORKLOAD, WORKLOAD),
         Case("requests", "W and 30 Flask requests", ["-c", REQUESTS_30], REQUESTS_30),
-        import_case("stdlib", "import " + STANDARD_LIBRARY, STANDARD_LIBRARY),
+        import_case("stdlib", "standard-library program", STANDARD_LIBRARY),
         django_case(scratch),
         Case("pip", "pip list", ["-m", "pip"] + PIP_ARGUMENTS,
              "from pip._internal.cli.main import main\nmain(%r)" % PIP_ARGUMENTS),

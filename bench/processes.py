@@ -89,15 +89,15 @@ def timed_statement(python, statement, environment, scratch):
         return int(file.read()) / 1e6
 
 
-def in_rounds(rounds, measure, modes=("off", "on")):
+def in_rounds(rounds, measure, modes=("off", "on"), warm_up=WARM_UP_ROUNDS):
     """Calls measure(mode) for each mode in turns, in an order that changes from round to round;
     {mode: [value of each round]}."""
     values = {mode: [] for mode in modes}
-    for number in range(WARM_UP_ROUNDS + rounds):
+    for number in range(warm_up + rounds):
         shift = number % len(modes)
         for mode in modes[shift:] + modes[:shift]:
             value = measure(mode)
-            if number >= WARM_UP_ROUNDS:
+            if number >= warm_up:
                 values[mode].append(value)
     return values
 
@@ -107,8 +107,12 @@ def in_rounds(rounds, measure, modes=("off", "on")):
 
 
 def memory_of(pid):
-    with open("/proc/%d/smaps_rollup" % pid) as file:
-        text = file.read()
+    try:
+        with open("/proc/%d/smaps_rollup" % pid) as file:
+            text = file.read()
+    except OSError as error:
+        raise Failure("cannot see the memory of process %d (%s): measure as the user that it "
+                      "belongs to or as root, or use --live 0" % (pid, error.strerror)) from error
     found = {field: re.search(r"^%s:\s+(\d+) kB" % field, text, re.M) for field in FIELDS}
     return {field: int(match[1]) if match else 0 for field, match in found.items()}
 

@@ -127,9 +127,10 @@ def measure_memory(case, python, environment, count, daemon_pid, image_kb):
         with processes.live(python, case.program, environment[mode], count,
                             case.directory) as alive:
             result[mode] = [processes.memory_of(process.pid) for process in alive]
-            if mode == "on":
+            if mode == "on" and daemon_pid is not None:
                 # While they map the image: what they map of it counts for them, not twice.
                 result["daemon"] = processes.memory_of(daemon_pid)
+            if mode == "on":
                 stats = processes.asked(alive[0])["stats"]
     return result, stats
 
@@ -143,7 +144,8 @@ def measure_case(case, python, environment, options, daemon, image_kb):
         if largest * count > 0.7 * processes.available_kb():
             note("%s: %d live processes do not fit into memory: left out" % (case.name, count))
             continue
-        memory, stats = measure_memory(case, python, environment, count, daemon.pid(), image_kb)
+        memory, stats = measure_memory(case, python, environment, count,
+                                       daemon.pid() if options.live else None, image_kb)
         largest = max(process["Rss"] for mode in ("off", "on") for process in memory[mode])
         if options.live:
             result["memory"][str(count)] = memory

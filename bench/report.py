@@ -79,9 +79,9 @@ def memory_lines(result):
 
 def remarks(result):
     """What is no row of off and on."""
+    yield "modules served: %d" % result["served"]
     if result["memory"]:
         s = memory_summary(list(result["memory"].values())[-1])
-        yield "modules served: %d" % result["served"]
         yield ("daemon and image: %.0f kB; less memory together than without from %s"
                % (s["daemon_and_image_kb"],
                   "%d live processes on" % s["break_even"] if s["break_even"]

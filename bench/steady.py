@@ -67,7 +67,8 @@ def measure(python, variant, environment, scratch, rounds):
                       % (served, wanted))
     modes = {"off": environment["off"], "on": environment["on"], "off again": environment["off"]}
     results = processes.in_rounds(
-        rounds, lambda mode: run(python, variant, modes[mode], scratch)["best"], MODES)
+        rounds, lambda mode: run(python, variant, modes[mode], scratch)["best"], MODES,
+        warm_up=0)  # a process warms itself up, and the one above the page cache
     cases = results["off"][0]
     return {case: {mode: [best[case] for best in results[mode]] for mode in MODES}
             for case in cases}, None
