@@ -1,7 +1,17 @@
-"""An SVG chart of on relative to off: a bar for each case, a row of bars for each interpreter."""
+#!/usr/bin/env python3
+"""An SVG chart of on relative to off: groups of bars by case, in a group one for each interpreter.
+
+    chart.py RESULT.json... CHART.svg
+
+draws what several runs have written with --json into one chart: interpreters of different Debian
+releases are measured in different roots.
+"""
+import json
+import sys
 from xml.sax.saxutils import escape
 
-import report
+sys.dont_write_bytecode = True
+import report  # noqa: E402  (beside this file)
 
 WIDTH = 760
 LEFT = 250          # where the bars begin
@@ -17,9 +27,11 @@ class Drawing:
         self.parts = []
 
     def text(self, x, y, text, size=12, color=INK, anchor="start", weight="normal"):
+        # White around the letters, so that no line runs through them.
         self.parts.append(
-            '<text x="%g" y="%g" font-size="%g" fill="%s" text-anchor="%s" font-weight="%s">%s'
-            '</text>' % (x, y, size, color, anchor, weight, escape(text)))
+            '<text x="%g" y="%g" font-size="%g" fill="%s" text-anchor="%s" font-weight="%s" '
+            'paint-order="stroke" stroke="#ffffff" stroke-width="3">%s</text>'
+            % (x, y, size, color, anchor, weight, escape(text)))
 
     def bar(self, x, y, width, height, color):
         self.parts.append('<rect x="%g" y="%g" width="%.1f" height="%g" rx="2" fill="%s"/>'
@@ -32,11 +44,9 @@ class Drawing:
 
 
 def time_bars(result):
-    if "wall_ms" in result["time"]:
-        yield "whole process", result["title"], report.summary(result["time"]["wall_ms"])
-    if "import_ms" in result["time"]:
-        yield ("import statement", result["title"] + ", statement only",
-               report.summary(result["time"]["import_ms"]))
+    for key, suffix in (("wall_ms", ""), ("import_ms", ", import")):
+        if key in result["time"]:
+            yield result["title"] + suffix, report.summary(result["time"][key])
 
 
 def sections_of(interpreters):
@@ -45,7 +55,7 @@ def sections_of(interpreters):
     for interpreter in interpreters:
         version = interpreter["version"]
         for result in interpreter["cases"]:
-            for _, label, s in time_bars(result):
+            for label, s in time_bars(result):
                 times.setdefault(label, {})[version] = (s["ratio"], *s["ratio_quartiles"])
             # The number that most machines have of one program, where it was measured.
             if result["memory"]:
@@ -78,6 +88,11 @@ def draw(interpreters):
         drawing.text(16, y, heading, size=13, weight="600")
         y += 14
         top = y
+        bottom = top + sum(len(values) * (BAR + GAP) + GROUP_GAP for _, values in rows)
+        for part in (0, 0.25, 0.5, 0.75, 1):
+            drawing.rule(LEFT + part * SCALE, top - 4, bottom, dashes=0 < part < 1)
+            drawing.text(LEFT + part * SCALE, bottom + 13, "%.2f" % part, size=10, color=SOFT,
+                         anchor="middle")
         for label, values in rows:
             height = len(values) * (BAR + GAP) - GAP
             drawing.text(LEFT - 10, y + height / 2 + 4, shortened(label), anchor="end")
@@ -86,10 +101,6 @@ def draw(interpreters):
                     one_bar(drawing, y, values[version], colors[version])
                     y += BAR + GAP
             y += GROUP_GAP
-        for part in (0, 0.25, 0.5, 0.75, 1):
-            drawing.rule(LEFT + part * SCALE, top - 4, y, dashes=0 < part < 1)
-            drawing.text(LEFT + part * SCALE, y + 13, "%.2f" % part, size=10, color=SOFT,
-                         anchor="middle")
         y += SECTION_GAP + 14
     drawing.text(16, y - 16, "Shorter is better; 1.00 is stock Python. Thin lines: quartiles of "
                  "alternating runs.", size=11, color=SOFT)
@@ -99,7 +110,7 @@ def draw(interpreters):
             % (WIDTH, y, WIDTH, y, FONT, "\n".join(drawing.parts)))
 
 
-def shortened(label, most=40):
+def shortened(label, most=37):
     return label if len(label) <= most else label[:most - 1] + "…"
 
 
@@ -113,3 +124,20 @@ def one_bar(drawing, y, value, color):
         drawing.bar(LEFT + min(low, longest) * SCALE, y + BAR / 2 - 0.5, (end - min(low, longest))
                     * SCALE, 1, INK)
     drawing.text(LEFT + end * SCALE + 5, y + BAR - 3, "%.2f" % ratio, size=11)
+
+
+def main(arguments):
+    if len(arguments) < 2 or any(argument.startswith("-") for argument in arguments):
+        print(__doc__, file=sys.stderr)
+        return 2
+    interpreters = []
+    for name in arguments[:-1]:
+        with open(name) as file:
+            interpreters += json.load(file)["interpreters"]
+    with open(arguments[-1], "w") as file:
+        file.write(draw(interpreters))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

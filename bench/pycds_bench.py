@@ -76,7 +76,7 @@ class Daemon:
 
     def build_workload(self, python, cases, extra):
         """Only what the programs import, and what is in the directory `extra`."""
-        lines = [os.path.join(extra, name) for name in steady.ARCHIVED]
+        lines = [os.path.join(extra, name) for name in steady.archived_names()]
         for case in cases:
             with processes.live(python, case.program, CLEAN, 1, case.directory) as (process,):
                 lines += processes.asked(process)["sources"]
@@ -168,7 +168,7 @@ def measure_steady(python, version, environment, scratch, rounds):
             note("steady state, %s (Python %s): left out: %s" % (variant, version, reason))
             continue
         report.print_steady(variant, version, values)
-        found[variant] = {case: {"ns": ns, "summary": steady.summary(ns)}
+        found[variant] = {case: {"ns": ns, "summary": steady.summary(ns, steady.copies_of(variant))}
                           for case, ns in values.items()}
     return found
 

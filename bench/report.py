@@ -118,8 +118,10 @@ def print_steady(variant, version, cases):
     """One line a case; those that the noise floor does not explain stand out."""
     lines = [("steady state, %s, Python %s" % (variant, version), "off, ms", "on, ms", "speed",
               "quartiles", "of fastest", "off/off", "")]
+    summaries = {case: steady.summary(values, steady.copies_of(variant))
+                 for case, values in cases.items()}
     for case, values in cases.items():
-        s = steady.summary(values)
+        s = summaries[case]
         slow = s["speed"] < 0.97 and s["speed_of_fastest"] < 0.97
         lines.append((case.replace("_", " "),
                       "%.2f" % (statistics.median(values["off"]) / 1e6),
@@ -128,7 +130,7 @@ def print_steady(variant, version, cases):
                       "%.3f" % s["control"], "< 0.97" if slow else ""))
     print_lines(lines)
     def floor(key):
-        return sorted(100 * abs(math.log(steady.summary(values)[key])) for values in cases.values())
+        return sorted(100 * abs(math.log(s[key])) for s in summaries.values())
 
     medians, fastest = floor("control"), floor("control_of_fastest")
     print("noise floor, off against off: medians differ by %.1f %% in the median case and up to "
