@@ -91,7 +91,8 @@ class ShortRun(harness.PythonCase):
         self.assertEqual([case["case"] for case in interpreter["cases"]],
                          ["empty", "import json, argparse"])
         empty, imports = interpreter["cases"]
-        self.assertLessEqual(empty["served"], 1)  # Debian has a sitecustomize.py of its own
+        # Not nothing: Debian has a sitecustomize.py of its own.
+        self.assertLess(empty["served"], 5)
         self.assertGreater(imports["served"], 5)
         self.assertEqual(set(imports["time"]), {"wall_ms", "cpu_ms", "import_ms"})
         self.assertEqual(set(imports["memory"]), {"1", "2"})
