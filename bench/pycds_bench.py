@@ -1,13 +1,14 @@
 #!/usr/bin/env python3
 """Measures Python processes without ("off") and with ("on") the client.
 
-A daemon must be running; script/bench starts one. Every process starts from an environment that
-holds PATH, HOME and LANG, and with the client on what `pycdsctl env` prints.
+A daemon must be running; script/bench starts one. docs/performance.md says what is measured and
+what each row means.
 
 Time. A round runs one process off and one on, in turns first; the ratio of a round is that of
 its two neighbours in time, so a machine that becomes slower meanwhile does not matter. Reported are
-medians of the values and of the ratios, and the quartiles of the ratios. Runs for the whole process
-and runs for the import statement alone are apart, so that the clock inside costs the former nothing.
+medians of the values and of the ratios, the quartiles of the ratios, and the ratio of the fastest
+runs. Runs for the whole process and runs for the import statement alone are apart, so that the
+clock inside costs the former nothing.
 
 Memory. N processes alive at once, each having run its program and waiting; `Anonymous:` of
 /proc/PID/smaps_rollup is what a process has for itself alone. (Private_Dirty would count the pages
@@ -16,264 +17,290 @@ of an image that only one process maps, shared memory being always dirty.)
 import argparse
 import json
 import os
+import platform
 import re
 import shutil
-import statistics
 import subprocess
 import sys
 import tempfile
-import time
 
 sys.dont_write_bytecode = True
-import report  # noqa: E402  (beside this file)
+import cases as bench_cases  # noqa: E402  (beside this file)
+import chart  # noqa: E402
+import processes  # noqa: E402
+import report  # noqa: E402
+import steady  # noqa: E402
+from processes import CLEAN, Failure  # noqa: E402
 
-CLEAN = {"PATH": "/usr/bin:/bin", "HOME": os.environ.get("HOME", "/"), "LANG": "C.UTF-8"}
-WARM_UP_ROUNDS = 2
-FIELDS = ("Anonymous", "Pss", "Rss")
-
-
-class Case:
-    """A program to measure: some modules to import, or nothing at all."""
-
-    def __init__(self, name, modules):
-        self.name = name
-        self.modules = modules
-        self.code = "import " + modules if modules else ""
+QUICK = {"rounds": 9, "live": "1,20", "steady_rounds": 5}
+FULL = {"rounds": 31, "live": "1,20,100", "steady_rounds": 15}
 
 
-CASES = {case.name: case for case in (
-    Case("W", "flask, requests, pymongo"),
-    Case("empty", ""),
-)}
-
-# Says that the program is done, and answers one question once its memory has been looked at: the
-# answer needs memory too.
-LIVE_PROGRAM = """
-%s
-import os
-os.write(1, b"ready\\n")
-if os.read(0, 100):
-    import json
-    try:
-        import _pycds
-        text = json.dumps(_pycds.stats(), default=str)
-    except ImportError:
-        text = "null"
-    os.write(1, text.encode() + b"\\n")
-    os.read(0, 100)
-"""
-
-TIMED_PROGRAM = """
-import time
-begin = time.perf_counter_ns()
-%s
-end = time.perf_counter_ns()
-import os
-os.write(1, b"%%d" %% (end - begin))
-"""
-
-
-class Failure(Exception):
-    pass
+def note(text):
+    print("pycds_bench: " + text, file=sys.stderr, flush=True)
 
 
 # ---------------------------------------------------------------------------------------------
-# Processes
+# The daemon
 
 
-def run_once(python, code, environment, output="/dev/null"):
-    """One process from start to end: wall and cpu milliseconds."""
-    actions = [
-        (os.POSIX_SPAWN_OPEN, 0, "/dev/null", os.O_RDONLY, 0),
-        (os.POSIX_SPAWN_OPEN, 1, output, os.O_WRONLY | os.O_TRUNC, 0),
-        (os.POSIX_SPAWN_OPEN, 2, "/dev/null", os.O_WRONLY, 0),
-    ]
-    begin = time.perf_counter_ns()
-    pid = os.posix_spawn(python, [python, "-c", code], environment, file_actions=actions)
-    _, status, usage = os.wait4(pid, 0)
-    wall = (time.perf_counter_ns() - begin) / 1e6
-    if status != 0:
-        raise Failure("%s -c %r ended with status %d" % (python, code, status))
-    return wall, (usage.ru_utime + usage.ru_stime) * 1e3
+class Daemon:
+    def __init__(self, ctl, socket):
+        self.ctl = ctl
+        self.socket = socket
+
+    def pid(self):
+        return processes.peer_pid(self.socket)
+
+    def ask(self, *arguments, environment=CLEAN, text=None):
+        """The output of pycdsctl."""
+        done = subprocess.run([self.ctl, "--socket", self.socket, *arguments], env=environment,
+                              input=text, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                              text=True)
+        if done.returncode != 0:
+            raise Failure(done.stderr.strip())
+        return done.stdout
+
+    def environments(self, python):
+        on = json.loads(self.ask("env", "--python", python, "--json"))
+        return {"off": dict(CLEAN), "on": {**CLEAN, **on}}
+
+    def images(self, version):
+        images = json.loads(self.ask("list", "--json"))["images"]
+        return [image for image in images if image["python"].split()[0] == version]
+
+    def build_machine(self, python, extra):
+        """All that the interpreter can import, and what is in the directory `extra`."""
+        self.ask("build", "--python", python, "--all",
+                 environment={**CLEAN, "PYTHONPATH": extra})
+
+    def build_workload(self, python, cases, extra):
+        """Only what the programs import, and what is in the directory `extra`."""
+        lines = [os.path.join(extra, name) for name in steady.archived_names()]
+        for case in cases:
+            with processes.live(python, case.program, CLEAN, 1, case.directory) as (process,):
+                lines += processes.asked(process)["sources"]
+            if case.arguments[0] == "-m":
+                lines.append(case.arguments[1] + ".__main__")
+            # What a program has of its own stays out, as in an image of the whole machine.
+            lines = [line for line in lines if not line.startswith(case.directory or "\0")]
+        self.ask("build", "--python", python, "--trace", "-", text="\n".join(lines) + "\n")
 
 
-def timed_import(python, code, environment, scratch):
-    """Milliseconds that the import statement takes inside a process."""
-    run_once(python, TIMED_PROGRAM % code, environment, scratch)
-    with open(scratch) as file:
-        return int(file.read()) / 1e6
-
-
-def in_rounds(rounds, measure):
-    """Calls measure("off") and measure("on") in turns; {"off": [...], "on": [...]}."""
-    values = {"off": [], "on": []}
-    for number in range(WARM_UP_ROUNDS + rounds):
-        for mode in ("off", "on") if number % 2 == 0 else ("on", "off"):
-            value = measure(mode)
-            if number >= WARM_UP_ROUNDS:
-                values[mode].append(value)
-    return values
-
-
-def memory_of(pid):
-    with open("/proc/%d/smaps_rollup" % pid) as file:
-        text = file.read()
-    return {field: int(re.search(r"^%s:\s+(\d+) kB" % field, text, re.M)[1]) for field in FIELDS}
-
-
-def live_processes(python, code, environment, count):
-    """Memory (kB, mean over `count` processes alive at once) and what their clients say."""
-    processes = []
-    try:
-        for _ in range(count):
-            processes.append(subprocess.Popen(
-                [python, "-c", LIVE_PROGRAM % code], env=environment, bufsize=0,
-                stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL))
-        for process in processes:
-            if process.stdout.readline() != b"ready\n":
-                raise Failure("%s -c %r ended early" % (python, code))
-        memory = [memory_of(process.pid) for process in processes]
-        stats = []
-        for process in processes:
-            process.stdin.write(b"stats\n")
-            stats.append(json.loads(process.stdout.readline()))
-        return {field: statistics.mean(m[field] for m in memory) for field in FIELDS}, stats
-    finally:
-        for process in processes:
-            process.stdin.close()
-        for process in processes:
-            process.wait()
-            process.stdout.close()
+def interpreters_here(daemon):
+    """Debian's interpreters that there is a client for."""
+    found = []
+    for name in sorted(os.listdir("/usr/bin"), key=lambda name: (len(name), name)):
+        if re.fullmatch(r"python3\.\d+", name):
+            try:
+                daemon.environments("/usr/bin/" + name)
+            except Failure as failure:
+                note("%s is left out: %s" % (name, failure))
+                continue
+            found.append("/usr/bin/" + name)
+    return found
 
 
 # ---------------------------------------------------------------------------------------------
 # One case under one interpreter
 
 
-def environments(ctl, socket, python):
-    done = subprocess.run([ctl, "--socket", socket, "env", "--python", python, "--json"],
-                          env=CLEAN, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    if done.returncode != 0:
-        raise Failure(done.stderr.strip())
-    return {"off": dict(CLEAN), "on": {**CLEAN, **json.loads(done.stdout)}}
+def measure_time(case, python, environment, rounds):
+    command = [python] + case.arguments
+    whole = processes.in_rounds(
+        rounds, lambda mode: processes.run_once(command, environment[mode],
+                                                directory=case.directory))
+    result = {name: {mode: [value[index] for value in whole[mode]] for mode in whole}
+              for index, name in enumerate(("wall_ms", "cpu_ms"))}
+    if case.statement:
+        with tempfile.NamedTemporaryFile() as scratch:
+            result["import_ms"] = processes.in_rounds(
+                rounds, lambda mode: processes.timed_statement(
+                    python, case.statement, environment[mode], scratch.name))
+    return result
 
 
-def measure_case(case, python, environment, rounds, live):
-    result = {"time": {}, "memory": {}, "served": {}}
-    if rounds:
-        whole = in_rounds(rounds, lambda mode: run_once(python, case.code, environment[mode]))
-        for index, name in enumerate(("wall_ms", "cpu_ms")):
-            result["time"][name] = {mode: [v[index] for v in whole[mode]] for mode in whole}
-        if case.code:
-            with tempfile.NamedTemporaryFile() as scratch:
-                result["time"]["import_ms"] = in_rounds(
-                    rounds,
-                    lambda mode: timed_import(python, case.code, environment[mode], scratch.name))
+def measure_memory(case, python, environment, count, daemon_pid, image_kb):
+    result = {"image_kb": image_kb}
+    stats = None
     for mode in ("off", "on"):
-        memory, stats = live_processes(python, case.code, environment[mode], max(live, 1))
-        result["memory"][mode] = memory
-        served = [s.get("served", 0) if s else 0 for s in stats]
-        result["served"][mode] = min(served)
-        if mode == "on":
-            result["stats"] = stats[0]
+        with processes.live(python, case.program, environment[mode], count,
+                            case.directory) as alive:
+            result[mode] = [processes.memory_of(process.pid) for process in alive]
+            if mode == "on" and daemon_pid is not None:
+                # While they map the image: what they map of it counts for them, not twice.
+                result["daemon"] = processes.memory_of(daemon_pid)
+            if mode == "on":
+                stats = processes.asked(alive[0])["stats"]
+    return result, stats
+
+
+def measure_case(case, python, environment, options, daemon, image_kb):
+    result = {"case": case.name, "title": case.title, "time": {}, "memory": {}}
+    if options.rounds:
+        result["time"] = measure_time(case, python, environment, options.rounds)
+    largest = 0
+    for count in options.live or [1]:
+        if largest * count > 0.7 * processes.available_kb():
+            note("%s: %d live processes do not fit into memory: left out" % (case.name, count))
+            continue
+        memory, stats = measure_memory(case, python, environment, count,
+                                       daemon.pid() if options.live else None, image_kb)
+        largest = max(process["Rss"] for mode in ("off", "on") for process in memory[mode])
+        if options.live:
+            result["memory"][str(count)] = memory
+        result["stats"] = stats
+        result["served"] = (stats or {}).get("served", 0)
+    return result
+
+
+def with_summaries(result):
+    return {**result,
+            "time_summary": {key: report.summary(v) for key, v in result["time"].items()},
+            "memory_summary": {n: report.memory_summary(m) for n, m in result["memory"].items()}}
+
+
+def measure_steady(python, version, environment, scratch, rounds):
+    found = {}
+    for variant in steady.VARIANTS:
+        values, reason = steady.measure(python, variant, environment, scratch, rounds)
+        if values is None:
+            note("steady state, %s (Python %s): left out: %s" % (variant, version, reason))
+            continue
+        report.print_steady(variant, version, values)
+        found[variant] = {case: {"ns": ns, "summary": steady.summary(ns, steady.copies_of(variant))}
+                          for case, ns in values.items()}
+    return found
+
+
+def measure_interpreter(python, all_cases, options, daemon, scratch):
+    environment = daemon.environments(python)
+    version = subprocess.run([python, "-c", "import sys; print(sys.version.split()[0])"],
+                             env=CLEAN, stdout=subprocess.PIPE, text=True).stdout.strip()
+    runnable = []
+    for case in all_cases:
+        reason = processes.try_to_run([python] + case.arguments, case.directory)
+        if reason is None:
+            runnable.append(case)
+        else:
+            note("'%s' (Python %s) is left out: %s" % (case.title, version, reason))
+    steady.compile_modules(python, scratch)
+    if options.build:
+        archived = os.path.join(scratch, "archived")
+        if options.image == "machine":
+            daemon.build_machine(python, archived)
+        else:
+            daemon.build_workload(python, runnable, archived)
+    images = daemon.images(version)
+    image_kb = sum(image["size"] for image in images) // 1024
+    print("Python %s, %s: image of %d modules, %.1f MiB\n"
+          % (version, python, sum(image["modules"] for image in images), image_kb / 1024),
+          flush=True)
+    result = {"python": python, "version": version, "images": images, "cases": [], "steady": {}}
+    for case in runnable if options.steady != "only" else []:
+        measured = measure_case(case, python, environment, options, daemon, image_kb)
+        report.print_case(measured, version)
+        result["cases"].append(with_summaries(measured))
+        # The empty process, too, is attached; it only has nothing to ask for.
+        attached = (measured["stats"] or {}).get("attached")
+        if not attached or (case.program and not measured["served"]):
+            result["nothing_served"] = True
+            note("nothing was served with the client on; it says %s" % measured["stats"])
+    if options.steady:
+        result["steady"] = measure_steady(python, version, environment, scratch,
+                                          options.steady_rounds)
     return result
 
 
 # ---------------------------------------------------------------------------------------------
 
 
-def can_run(python, code):
-    return subprocess.run([python, "-c", code], env=CLEAN, stdin=subprocess.DEVNULL,
-                          stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL).returncode == 0
+def machine():
+    with open("/proc/cpuinfo") as file:
+        models = re.findall(r"^model name\s*: (.*)", file.read(), re.M)
+    return {"kernel": platform.release(), "cpus": os.cpu_count(), "cpu": (models or ["?"])[0]}
 
 
-def interpreters_here(ctl, socket):
-    """Debian's interpreters that there is a client for."""
-    found = []
-    for name in sorted(os.listdir("/usr/bin")):
-        if re.fullmatch(r"python3\.\d+", name):
-            try:
-                environments(ctl, socket, "/usr/bin/" + name)
-            except Failure:
-                continue
-            found.append("/usr/bin/" + name)
-    return found
-
-
-def build_image(ctl, socket, python, cases):
-    # The empty program gets the image of the others: an attach costs the same with any.
-    modules = [case.modules for case in cases if case.modules] or [CASES["W"].modules]
-    modules = [m for m in modules if can_run(python, "import " + m)] or ["json"]
-    done = subprocess.run([ctl, "--socket", socket, "build", "--python", python, "--import",
-                           ", ".join(modules)], env=CLEAN, stdout=subprocess.DEVNULL,
-                          stderr=subprocess.PIPE, text=True)
-    if done.returncode != 0:
-        raise Failure(done.stderr.strip())
+def numbers(text):
+    values = sorted({int(part) for part in text.split(",") if part})
+    return [value for value in values if value > 0]
 
 
 def parse_arguments():
     parser = argparse.ArgumentParser(
-        description=__doc__.split("\n\n")[0],
-        epilog="Example: script/bench --case W --python /usr/bin/python3 --json result.json")
-    parser.add_argument("--case", action="append", choices=sorted(CASES), dest="cases",
+        prog="script/bench", description=__doc__.split("\n\n")[0],
+        epilog="Examples: script/bench --case W --python /usr/bin/python3 --json result.json; "
+               "script/bench --full --svg docs/bench.svg. `script/bench backends` compares memfds "
+               "with files.")
+    parser.add_argument("--case", action="append", choices=bench_cases.NAMES, dest="cases",
                         help="what to measure; several times for several (default: all)")
     parser.add_argument("--import", action="append", default=[], dest="imports", metavar="MODULES",
                         help="measure the import of these modules, separated by commas")
     parser.add_argument("--python", action="append", dest="pythons", metavar="PYTHON",
                         help="interpreter; several times for several (default: each of "
                              "/usr/bin/python3.N with a client)")
-    parser.add_argument("--rounds", type=int, default=25, help="measured rounds (default: 25)")
-    parser.add_argument("--live", type=int, default=20,
-                        help="processes alive at once for memory (default: 20)")
-    parser.add_argument("--no-build", action="store_true", help="use the images that there are")
-    parser.add_argument("--json", metavar="FILE", help="also write every value to FILE")
+    parser.add_argument("--full", action="store_true",
+                        help="as for docs/performance.md: --rounds %(rounds)d --live %(live)s "
+                             "--steady --steady-rounds %(steady_rounds)d; takes long" % FULL)
+    parser.add_argument("--rounds", type=int,
+                        help="measured rounds, 0: no times (default: %(rounds)d)" % QUICK)
+    parser.add_argument("--live", type=numbers, metavar="N,...",
+                        help="processes alive at once for memory, 0: no memory (default: %(live)s)"
+                             % QUICK)
+    parser.add_argument("--steady", nargs="?", const="also", choices=("also", "only"),
+                        help="measure the speed of steady state, too (or only that)")
+    parser.add_argument("--steady-rounds", type=int,
+                        help="rounds of it (default: %(steady_rounds)d)" % QUICK)
+    parser.add_argument("--image", choices=("machine", "workload"), default="machine",
+                        help="build an image of all that the interpreter can import, or of what "
+                             "the programs import (default: machine)")
+    parser.add_argument("--no-build", action="store_false", dest="build",
+                        help="use the images that there are")
+    parser.add_argument("--json", metavar="FILE", type=os.path.abspath,
+                        help="also write every value to FILE")
+    parser.add_argument("--svg", metavar="FILE", type=os.path.abspath,
+                        help="also draw a chart into FILE")
     parser.add_argument("--ctl", default="pycdsctl", help=argparse.SUPPRESS)
     parser.add_argument("--socket", default=os.environ.get("PYCDS_SOCKET"),
                         help=argparse.SUPPRESS)
-    arguments = parser.parse_args()
-    if not arguments.socket:
+    options = parser.parse_args()
+    if not options.socket:
         parser.error("no daemon: run script/bench, or set PYCDS_SOCKET")
-    return arguments
+    preset = FULL if options.full else QUICK
+    options.steady = options.steady or ("also" if options.full else None)
+    options.rounds = preset["rounds"] if options.rounds is None else options.rounds
+    options.live = numbers(preset["live"]) if options.live is None else options.live
+    options.steady_rounds = options.steady_rounds or preset["steady_rounds"]
+    return options
 
 
 def main():
-    arguments = parse_arguments()
-    ctl = shutil.which(arguments.ctl) or arguments.ctl
-    cases = [CASES[name] for name in arguments.cases or ([] if arguments.imports else CASES)]
-    cases += [Case("import " + modules, modules) for modules in arguments.imports]
-    pythons = arguments.pythons or interpreters_here(ctl, arguments.socket)
+    options = parse_arguments()
+    options.socket = os.path.abspath(options.socket)
+    daemon = Daemon(os.path.abspath(shutil.which(options.ctl) or options.ctl), options.socket)
+    pythons = options.pythons or interpreters_here(daemon)
     if not pythons:
         raise Failure("there is no interpreter with a client")
-    results = []
-    nothing_served = False
-    for python in pythons:
-        environment = environments(ctl, arguments.socket, python)
-        version = subprocess.run([python, "-c", "import sys; print(sys.version.split()[0])"],
-                                 env=CLEAN, stdout=subprocess.PIPE, text=True).stdout.strip()
-        runnable = []
-        for case in cases:
-            if can_run(python, case.code):
-                runnable.append(case)
-            else:
-                print("%s (Python %s) cannot run '%s': left out" % (python, version, case.code),
-                      file=sys.stderr)
-        if not arguments.no_build:
-            build_image(ctl, arguments.socket, python, runnable)
-        for case in runnable:
-            result = measure_case(case, python, environment, arguments.rounds, arguments.live)
-            report.print_table("%s, Python %s" % (case.name, version), result, arguments.live)
-            results.append({"case": case.name, "python": python, "version": version, **result,
-                            "summary": {k: report.summary(v) for k, v in result["time"].items()}})
-            if case.code and not result["served"]["on"]:
-                nothing_served = True
-                print("nothing was served with the client on; it says %s" % result["stats"],
-                      file=sys.stderr)
-    if arguments.json:
-        with open(arguments.json, "w") as file:
-            json.dump({"rounds": arguments.rounds, "live": arguments.live, "results": results},
-                      file, indent=1)
+    with tempfile.TemporaryDirectory(prefix="pycds-bench.") as scratch:
+        steady.prepare(scratch)
+        known = bench_cases.all_cases(scratch)
+        wanted = options.cases or ([] if options.imports else bench_cases.NAMES)
+        cases = [known[name] for name in bench_cases.NAMES if name in wanted]
+        cases += [bench_cases.import_case("import " + modules, "import " + modules, modules)
+                  for modules in options.imports]
+        results = [measure_interpreter(shutil.which(python) or python, cases, options, daemon,
+                                       scratch) for python in pythons]
+    if options.json:
+        with open(options.json, "w") as file:
+            json.dump({"machine": machine(), "rounds": options.rounds, "live": options.live,
+                       "image": options.image if options.build else "as found",
+                       "interpreters": results}, file, indent=1)
             file.write("\n")
-    return 1 if nothing_served or not results else 0
+    if options.svg:
+        with open(options.svg, "w") as file:
+            file.write(chart.draw(results))
+    nothing_measured = not any(result["cases"] or result["steady"] for result in results)
+    return 1 if nothing_measured or any(r.get("nothing_served") for r in results) else 0
 
 
 if __name__ == "__main__":
