@@ -1,9 +1,12 @@
 #include "ctl/output.h"
 
 #include <fmt/format.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
 
 #include <chrono>
 #include <cstdio>
+#include <cstdlib>
 
 #include "src/common/base/text.h"
 
@@ -39,6 +42,17 @@ Status print_out(std::string_view text) {
 
 bool has_printed() {
     return printed;
+}
+
+bool is_terminal(int fd) {
+    const char* type = std::getenv("TERM");
+    return isatty(fd) == 1 && type != nullptr && std::string_view(type) != "dumb";
+}
+
+size_t terminal_width(int fd, size_t otherwise) {
+    winsize size{};
+    if (ioctl(fd, TIOCGWINSZ, &size) != 0 || size.ws_col == 0) return otherwise;
+    return size.ws_col;
 }
 
 std::string duration_text(uint64_t milliseconds) {
