@@ -18,6 +18,9 @@ Status print_out(std::string_view text);
 // Has print_out been called? What is there then is a whole document, or the disk is full.
 bool has_printed();
 
+// Writes `text` into the file at `path`, in the place of what it held.
+Status write_file(const std::string& path, std::string_view text);
+
 // Does `fd` lead to a terminal that can more than print? Its columns, or `otherwise`.
 bool is_terminal(int fd);
 size_t terminal_width(int fd, size_t otherwise);
