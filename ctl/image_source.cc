@@ -2,6 +2,8 @@
 
 #include <fcntl.h>
 #include <fmt/format.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -27,6 +29,12 @@ Status check_size(const std::string& name, int64_t size) {
                                         size, image::kMaxImageSize)};
 }
 
+FileIdentity identity_of(int fd) {
+    struct stat st {};
+    if (fstat(fd, &st) != 0) return {};  // which no mapping has
+    return {major(st.st_dev), minor(st.st_dev), st.st_ino};
+}
+
 }  // namespace
 
 Result<LoadedImage> load_file(const std::string& path) {
@@ -48,6 +56,7 @@ Result<LoadedImage> load_file(const std::string& path) {
         done += static_cast<size_t>(n);
     }
     image.bytes_ = {begin, done};
+    image.file_ = identity_of(fd.get());
     return image;
 }
 
@@ -65,6 +74,7 @@ Result<LoadedImage> load_sealed(int fd, const std::string& name) {
     LoadedImage image;
     image.mapping_ = std::move(*mapping);
     image.bytes_ = image.mapping_.bytes();
+    image.file_ = identity_of(fd);
     return image;
 }
 

@@ -8,6 +8,7 @@
 #include <string>
 
 #include "ctl/connection.h"
+#include "ctl/pages/proc_parse.h"
 #include "src/common/base/result.h"
 #include "src/common/image/validator.h"
 #include "src/common/os/mapping.h"
@@ -20,6 +21,12 @@ class LoadedImage {
   public:
     std::span<const std::byte> bytes() const { return bytes_; }
 
+    // The file that the bytes are from.
+    const FileIdentity& file() const { return file_; }
+
+    // Is it a file that somebody named? What processes map may be another one with the same bytes.
+    bool is_copy() const { return copy_ != nullptr; }
+
   private:
     friend Result<LoadedImage> load_image(const std::string&, const std::string&);
     friend Result<LoadedImage> load_file(const std::string&);
@@ -27,6 +34,7 @@ class LoadedImage {
     Mapping mapping_;
     std::unique_ptr<uint64_t[]> copy_;
     std::span<const std::byte> bytes_;
+    FileIdentity file_;
 };
 
 // `name` with a '/' in it is the path of a file, any other the id of an image of the daemon at

@@ -23,7 +23,7 @@ constexpr const char* kFooter =
     "  0  done\n"
     "  1  failed for a reason none of the others is (system)\n"
     "  2  the command line, or what it asks for, makes no sense (invalid-argument)\n"
-    "  3  no such interpreter, module, client, image or file (not-found)\n"
+    "  3  no such interpreter, module, client, image, process or file (not-found)\n"
     "  4  permission denied, or a daemon not to be trusted (permission-denied)\n"
     "  5  no daemon answers, or it went away (unavailable)\n"
     "  6  an image is corrupt (corrupt)\n"

@@ -1,11 +1,17 @@
 #include "ctl/output.h"
 
+#include <fcntl.h>
 #include <fmt/format.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
 
+#include <cerrno>
 #include <chrono>
 #include <cstdio>
+#include <cstdlib>
 
 #include "src/common/base/text.h"
+#include "src/common/os/unique_fd.h"
 
 namespace pycds::ctl {
 
@@ -39,6 +45,37 @@ Status print_out(std::string_view text) {
 
 bool has_printed() {
     return printed;
+}
+
+Status write_file(const std::string& path, std::string_view text) {
+    const auto failure = [&path](int number) {
+        Error error = errno_error("cannot write " + path, number);
+        if (number == ENOENT || number == ENOTDIR) error.code = ErrorCode::kNotFound;
+        if (number == EACCES || number == EPERM) error.code = ErrorCode::kPermissionDenied;
+        return error;
+    };
+    UniqueFd fd(open(path.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666));
+    if (!fd) return failure(errno);
+    while (!text.empty()) {
+        const ssize_t n = write(fd.get(), text.data(), text.size());
+        if (n < 0 && errno == EINTR) continue;
+        if (n < 0) return failure(errno);
+        text.remove_prefix(static_cast<size_t>(n));
+    }
+    // Some file systems say only now that there is no room.
+    if (close(fd.release()) != 0) return failure(errno);
+    return Ok{};
+}
+
+bool is_terminal(int fd) {
+    const char* type = std::getenv("TERM");
+    return isatty(fd) == 1 && type != nullptr && std::string_view(type) != "dumb";
+}
+
+size_t terminal_width(int fd, size_t otherwise) {
+    winsize size{};
+    if (ioctl(fd, TIOCGWINSZ, &size) != 0 || size.ws_col == 0) return otherwise;
+    return size.ws_col;
 }
 
 std::string duration_text(uint64_t milliseconds) {

@@ -1,6 +1,7 @@
 // Standard output, and how values look there.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <string>
 #include <string_view>
@@ -16,6 +17,13 @@ Status print_out(std::string_view text);
 
 // Has print_out been called? What is there then is a whole document, or the disk is full.
 bool has_printed();
+
+// Writes `text` into the file at `path`, in the place of what it held.
+Status write_file(const std::string& path, std::string_view text);
+
+// Does `fd` lead to a terminal that can more than print? Its columns, or `otherwise`.
+bool is_terminal(int fd);
+size_t terminal_width(int fd, size_t otherwise);
 
 std::string duration_text(uint64_t milliseconds);       // "320 ms", "4.2 s", "3 min", "2 h", "5 d"
 std::string age_text(uint64_t unix_milliseconds);       // how long ago, as duration_text

@@ -1,13 +1,12 @@
 #include "ctl/progress.h"
 
 #include <fmt/format.h>
-#include <sys/ioctl.h>
 #include <unistd.h>
 
 #include <algorithm>
-#include <cstdlib>
 #include <string_view>
 
+#include "ctl/output.h"
 #include "src/common/base/text.h"
 
 namespace pycds::ctl {
@@ -16,17 +15,6 @@ namespace {
 constexpr std::chrono::milliseconds kSilence{1000};
 constexpr std::chrono::milliseconds kBetween{100};
 constexpr size_t kBarWidth = 30;
-
-size_t terminal_width() {
-    winsize size{};
-    if (ioctl(STDERR_FILENO, TIOCGWINSZ, &size) != 0 || size.ws_col == 0) return 80;
-    return size.ws_col;
-}
-
-bool usable_terminal() {
-    const char* type = std::getenv("TERM");
-    return isatty(STDERR_FILENO) == 1 && type != nullptr && std::string_view(type) != "dumb";
-}
 
 void put(std::string_view text) {
     // A bar that cannot be drawn is no reason to fail.
@@ -49,7 +37,7 @@ std::string progress_line(const std::string& label, uint32_t done, uint32_t tota
     return line;
 }
 
-Progress::Progress() : terminal_(usable_terminal()) {}
+Progress::Progress() : terminal_(is_terminal(STDERR_FILENO)) {}
 
 Progress::~Progress() {
     if (drawn_) put("\r\033[K");
@@ -70,7 +58,7 @@ void Progress::tick() {
     const auto seconds = std::chrono::duration_cast<std::chrono::seconds>(now - start_).count();
     put(fmt::format("\r{}\033[K",
                     progress_line(label_, done_, total_, static_cast<uint64_t>(seconds),
-                                  terminal_width() - 1)));
+                                  terminal_width(STDERR_FILENO, 80) - 1)));
 }
 
 }  // namespace pycds::ctl

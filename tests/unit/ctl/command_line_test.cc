@@ -74,6 +74,11 @@ TEST(CommandLine, UsageErrors) {
     expect_complaint(pycdsctl({"verify"}), 2);
     expect_complaint(pycdsctl({"drop"}), 2);
     expect_complaint(pycdsctl({"build", "--all", "json"}), 2);
+    expect_complaint(pycdsctl({"show", "1", "--pages"}), 2);
+    expect_complaint(pycdsctl({"show", "1", "--pages", "0"}), 2);
+    expect_complaint(pycdsctl({"show", "1", "--pages", "python3"}), 2);
+    expect_complaint(pycdsctl({"show", "1", "--pages", "1", "--roots"}), 2);
+    expect_complaint(pycdsctl({"show", "1", "--svg", "file"}), 2);
     expect_complaint(pycdsctl({"build", "-O", "3"}), 2);
     expect_complaint(pycdsctl({"build", "--python", TEST_PYTHON, "--import", " , "}), 2);
     expect_complaint(pycdsctl({"build", "--python", "/bin/true"}), 2);
