@@ -34,7 +34,7 @@ struct Arguments {
     int out_fd = -1;
     int report_fd = -1;
     PyObject* look_for_patterns = nullptr;  // borrowed; called with each module's code object
-    PyObject* compile_patterns = nullptr;   // borrowed; returns a list of entries
+    PyObject* compile_patterns = nullptr;   // borrowed; returns lists of entries and of constants
     ImageParameters parameters;
 };
 
@@ -206,10 +206,17 @@ class Build {
     void add_patterns() {
         if (arguments_.compile_patterns == nullptr) return;
         // Never given back: the graph refers to what is in it.
-        PyObject* entries = PyObject_CallNoArgs(arguments_.compile_patterns);
-        if (entries != nullptr && PyList_CheckExact(entries)) {
+        PyObject* entries = nullptr;
+        PyObject* constants = nullptr;
+        PyObject* both = PyObject_CallNoArgs(arguments_.compile_patterns);
+        if (both != nullptr && PyArg_ParseTuple(both, "O!O!", &PyList_Type, &entries, &PyList_Type,
+                                                &constants)) {
             for (Py_ssize_t i = 0; i < PyList_GET_SIZE(entries); ++i) {
                 graph_.add_pattern(PyList_GET_ITEM(entries, i));
+            }
+            // re keeps what it has compiled in a dict.
+            for (Py_ssize_t i = 0; i < PyList_GET_SIZE(constants); ++i) {
+                graph_.note_hashed(PyList_GET_ITEM(constants, i));
             }
         }
         PyErr_Clear();

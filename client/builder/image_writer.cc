@@ -6,6 +6,7 @@
 #include <span>
 #include <string_view>
 
+#include "client/builder/looked_up.h"
 #include "client/builder/placement.h"
 #include "client/interp/common_layout.h"
 #include "client/interp/identity.h"
@@ -223,6 +224,7 @@ class Writer {
     }
 
     void write_tables() {
+        entered_ = looked_up_strings(graph_);
         std::vector<RootRecord> roots;
         for (size_t i = 0; i < graph_.modules().size(); ++i) {
             roots.push_back(root_record(graph_.modules()[i], files_[i]));
@@ -321,7 +323,7 @@ class Writer {
             for (uint32_t i = 0; i < node.reference_count; ++i) {
                 const uint32_t target = references[i].node;
                 if (target == Reference::kExternal) continue;
-                if (!ObjectGraph::is_interned(graph_.nodes()[target])) continue;
+                if (!ObjectGraph::is_interned(graph_.nodes()[target]) || !entered_[target]) continue;
                 std::vector<uint32_t>& list = slots[target];
                 if (list.empty()) order.push_back(target);
                 list.push_back(word_offset(slot_offset(node, i)));
@@ -401,6 +403,7 @@ class Writer {
     std::map<uint64_t, ExternalReference> externals_;
     std::vector<char> paths_;
     std::vector<uint32_t> intern_lists_;
+    std::vector<bool> entered_;  // by node: strings that clients enter in the dict of interned ones
     std::vector<image::FrozensetRecord> frozensets_;
 };
 

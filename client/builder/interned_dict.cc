@@ -22,7 +22,9 @@ bool is_dict(uint64_t address) {
     const iovec here{head, sizeof head};
     const iovec there{reinterpret_cast<void*>(address), sizeof head};
     if (process_vm_readv(getpid(), &here, 1, &there, 1, 0) != sizeof head) return false;
-    return reinterpret_cast<PyObject*>(head)->ob_type == &PyDict_Type;
+    // One that nobody refers to waits in the list of free dicts, without a table.
+    const auto* object = reinterpret_cast<PyObject*>(head);
+    return object->ob_type == &PyDict_Type && object->ob_refcnt > 0;
 }
 
 void search(const uint64_t* begin, const uint64_t* end, Search* search) {

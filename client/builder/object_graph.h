@@ -71,6 +71,10 @@ class ObjectGraph {
     bool add_pattern(PyObject* entry);
     const std::vector<uint32_t>& patterns() const { return patterns_; }
 
+    // Takes note of a constant of an added module that will be hashed when the module runs.
+    void note_hashed(PyObject* constant) { hashed_.insert(constant); }
+    bool is_noted_as_hashed(const Node& node) const { return hashed_.count(node.source) != 0; }
+
     // The node of an interned string of that text, or Reference::kExternal.
     uint32_t find_interned(const std::string& text) const;
 
@@ -86,6 +90,7 @@ class ObjectGraph {
     std::vector<Reference> references_;
     std::vector<Module> modules_;
     std::vector<uint32_t> patterns_;  // nodes of entries
+    std::unordered_set<PyObject*> hashed_;
     // Shared between modules: canonical strings by identity, tables of code objects by content.
     std::unordered_map<PyObject*, uint32_t> interned_;
     std::unordered_set<PyObject*> startup_strings_;

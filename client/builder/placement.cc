@@ -15,6 +15,10 @@ using image::TypeIndex;
 // among those that every client takes over.
 constexpr size_t kModulesPerUser = 512;
 
+// A module that fewer programs import lies with its package, not with what everybody imports.
+constexpr uint32_t kPopular = 6;
+constexpr uint32_t popular(uint32_t programs) { return programs >= kPopular ? programs : 0; }
+
 const PyCodeObject* code_of(const Node& node) {
     return reinterpret_cast<const PyCodeObject*>(node.source);
 }
@@ -46,10 +50,12 @@ Placement::Placement(const ObjectGraph& graph, const Profile& profile)
       profile_(profile),
       heat_(graph.nodes().size(), kCold),
       users_(graph.nodes().size(), 0),
+      first_user_(graph.nodes().size(), 0),
       hot_users_(graph.nodes().size(), 0),
       first_hot_user_(graph.nodes().size(), 0),
       last_hot_user_(graph.nodes().size(), 0xffffffffU),
       between_packages_(graph.nodes().size(), false),
+      popularity_(graph.nodes().size(), 0),
       visited_(graph.nodes().size(), false) {
     count_users();
     choose_first_strings();
@@ -68,7 +74,7 @@ void Placement::count_users() {
                 const uint32_t target = references[i].node;
                 if (target == Reference::kExternal || last_user[target] == m) continue;
                 last_user[target] = m;
-                ++users_[target];
+                if (users_[target]++ == 0) first_user_[target] = m;
             }
         }
     }
@@ -92,7 +98,7 @@ void Placement::visit_modules() {
     const auto& modules = graph_.modules();
     for (module_ = 0; module_ < modules.size(); ++module_) {
         const std::string_view key = Profile::module_key(modules[module_].path);
-        popular_ = profile_.imports(key);
+        module_popularity_ = profile_.popularity(key);
         visit_code(key, modules[module_].code, true);
     }
 }
@@ -102,7 +108,7 @@ void Placement::visit_modules() {
 void Placement::visit_code(std::string_view module, uint32_t code, bool runs) {
     if (visited_[code]) return;
     visited_[code] = true;
-    if (runs) heat_[code] = popular_ ? kHotEverywhere : kHot;
+    if (runs) heat(code);
     const Reference* members = graph_.references(node(code));
     for (uint32_t i = 0; i < node(code).reference_count; ++i) {
         const uint32_t member = members[i].node;
@@ -133,26 +139,24 @@ void Placement::visit_constant(std::string_view module, uint32_t constant, bool 
     visit_code(module, constant, this_runs);
 }
 
-// Names are looked up. Of constants only short ones may be keys of dicts, and docstrings never; of
-// modules that were recorded the record says which are.
-Placement::Heat Placement::heat_of_string(const Node& string, bool looked_up) const {
+// Names are looked up. Of constants only short ones may be keys of dicts, and docstrings never; of modules
+// that were recorded the record says which are.
+bool Placement::is_hashed(const Node& string, bool looked_up) const {
     constexpr uint64_t kLongestKey = 96;  // bytes of the object
-    if (looked_up) return popular_ ? kHotEverywhere : kHot;
-    if (string.region == RegionKind::kStrDoc || string.size > kLongestKey) return kCold;
-    if (string.type != TypeIndex::kStr) return kHot;
-    if (profile_.has_key(text_of(string.source))) return kHotEverywhere;
-    return popular_ ? kCold : kHot;
+    if (looked_up) return true;
+    if (graph_.is_noted_as_hashed(string)) return true;
+    if (string.region == RegionKind::kStrDoc || string.size > kLongestKey) return false;
+    if (string.type != TypeIndex::kStr || module_popularity_ == 0) return true;
+    return profile_.has_key(text_of(string.source));
 }
 
-// The directory or file right below where importlib looks.
 std::string_view Placement::package_of(uint32_t module) const {
-    const std::string_view key = Profile::module_key(graph_.modules()[module].path);
-    return key.substr(0, key.find('/', 1));
+    return Profile::package(Profile::module_key(graph_.modules()[module].path));
 }
 
-void Placement::heat(uint32_t number, Heat least) {
-    if (least == kCold) return;
-    heat_[number] = std::max(heat_[number], least);
+void Placement::heat(uint32_t number) {
+    heat_[number] = std::max(heat_[number], kHot);
+    popularity_[number] = std::max(popularity_[number], popular(module_popularity_));
     if (last_hot_user_[number] == module_) return;
     if (hot_users_[number]++ == 0) {
         first_hot_user_[number] = module_;
@@ -165,7 +169,7 @@ void Placement::heat(uint32_t number, Heat least) {
 void Placement::heat_strings_below(uint32_t number, bool looked_up) {
     const Node& here = node(number);
     if (here.type == TypeIndex::kStr || here.type == TypeIndex::kBytes) {
-        heat(number, heat_of_string(here, looked_up));
+        if (is_hashed(here, looked_up)) heat(number);
         return;
     }
     if (here.type != TypeIndex::kTuple && here.type != TypeIndex::kFrozenset) return;
@@ -176,30 +180,56 @@ void Placement::heat_strings_below(uint32_t number, bool looked_up) {
 }
 
 // Will processes have a string of their own by the time this one comes?
-bool Placement::is_redirected(uint32_t string) const {
+bool Placement::is_redirected(uint32_t string, std::string_view package) const {
     if (!ObjectGraph::is_interned(node(string)) || heat_[string] == kStartup) return false;
-    return node(string).at_startup || profile_.has_name(text_of(node(string).source));
+    const std::string_view text = text_of(node(string).source);
+    return node(string).at_startup || profile_.has_name(text) || profile_.has_foreign(package, text) ||
+           packages_.count(text) != 0;
 }
 
-// Strings that get hashed by ways that no rule knows.
+// "_Class__name": names of slots become keys of the class's namespace under that name.
+bool is_mangled(std::string_view name) {
+    return name.size() > 4 && name[0] == '_' && name[1] != '_' &&
+           name.find("__", 2) != std::string_view::npos && !name.ends_with("__");
+}
+
+// Strings that get hashed by ways that no rule about code knows.
 void Placement::heat_recorded_keys() {
     for (uint32_t n = 0; n < graph_.nodes().size(); ++n) {
-        if (!ObjectGraph::is_interned(node(n)) || heat_[n] >= kHotEverywhere) continue;
-        if (profile_.has_key(text_of(node(n).source))) heat_[n] = kHotEverywhere;
+        if (!ObjectGraph::is_interned(node(n)) || heat_[n] != kCold) continue;
+        const std::string_view text = text_of(node(n).source);
+        if (profile_.has_key(text)) {
+            heat_[n] = kHot;
+            first_hot_user_[n] = first_user_[n];
+        } else if (is_mangled(text)) {
+            heat_[n] = kHot;
+            first_hot_user_[n] = first_user_[n];
+        }
     }
 }
 
 void Placement::heat_what_is_redirected() {
-    for (uint32_t n = 0; n < graph_.nodes().size(); ++n) {
-        if (!has_slots(node(n).type)) continue;
-        const Reference* slots = graph_.references(node(n));
-        for (uint32_t i = 0; i < node(n).reference_count; ++i) {
-            if (slots[i].node != Reference::kExternal && is_redirected(slots[i].node)) {
-                heat_[n] = std::max(heat_[n], kHot);
-                break;
+    const auto& modules = graph_.modules();
+    // Whoever imports a package names it.
+    for (uint32_t m = 0; m < modules.size(); ++m) packages_.insert(package_of(m));
+    for (uint32_t m = 0; m < modules.size(); ++m) {
+        const uint32_t end = modules[m].first_node + modules[m].node_count;
+        for (uint32_t n = modules[m].first_node; n < end; ++n) {
+            if (has_slots(node(n).type) && heat_[n] == kCold && has_redirected_slot(n, package_of(m))) {
+                heat_[n] = kHot;
+                first_hot_user_[n] = m;
+                popularity_[n] = popular(profile_.popularity(Profile::module_key(modules[m].path)));
             }
         }
     }
+}
+
+bool Placement::has_redirected_slot(uint32_t number, std::string_view package) const {
+    const Reference* slots = graph_.references(node(number));
+    for (uint32_t i = 0; i < node(number).reference_count; ++i) {
+        if (slots[i].node != Reference::kExternal && is_redirected(slots[i].node, package)) return true;
+    }
+    return false;
 }
 
 RegionOrder Placement::order_of(RegionKind kind) const {
@@ -212,15 +242,18 @@ RegionOrder Placement::order_of(RegionKind kind) const {
         order.hot = order.nodes.size();
         return order;
     }
-    // Names that modules of several packages share come first: whatever a process imports, it uses
-    // most of these. The others lie with the first module that writes them.
+    // What popular modules write comes first: whatever a process imports, it writes most of that. Then
+    // names that modules of several packages share; the others lie with the first module that writes
+    // them.
     const auto shared_by = [&](uint32_t n) {
         return kind == RegionKind::kStrInterned && between_packages_[n] ? hot_users_[n] : 0U;
     };
     std::stable_sort(order.nodes.begin(), order.nodes.end(), [&](uint32_t a, uint32_t b) {
         if (heat_[a] != heat_[b]) return heat_[a] > heat_[b];
-        if (shared_by(a) != shared_by(b)) return shared_by(a) > shared_by(b);
-        return heat_[a] != kCold && first_hot_user_[a] < first_hot_user_[b];
+        if (heat_[a] == kCold) return false;
+        if (popularity_[a] != popularity_[b]) return popularity_[a] > popularity_[b];
+        if (popularity_[a] == 0 && shared_by(a) != shared_by(b)) return shared_by(a) > shared_by(b);
+        return first_hot_user_[a] < first_hot_user_[b];
     });
     const auto count_at_least = [&](Heat heat) {
         return static_cast<size_t>(std::count_if(order.nodes.begin(), order.nodes.end(),

@@ -30,35 +30,41 @@ class Placement {
 
   private:
     // In the order in which they lie. Inside one, module by module.
-    enum Heat : uint8_t { kCold = 0, kHot, kHotEverywhere, kStartup };
+    enum Heat : uint8_t { kCold = 0, kHot, kStartup };
 
     void count_users();
     void choose_first_strings();
     void visit_modules();
     void visit_code(std::string_view module, uint32_t code, bool runs);
     void visit_constant(std::string_view module, uint32_t node, bool runs);
-    Heat heat_of_string(const Node& string, bool looked_up) const;
+    bool is_hashed(const Node& string, bool looked_up) const;
     std::string_view package_of(uint32_t module) const;
-    void heat(uint32_t node, Heat least);
+    void heat(uint32_t node);
     void heat_strings_below(uint32_t node, bool looked_up);
     void heat_recorded_keys();
     void heat_what_is_redirected();
-    bool is_redirected(uint32_t string) const;
+    bool is_redirected(uint32_t string, std::string_view package) const;
+    bool has_redirected_slot(uint32_t node, std::string_view package) const;
     const Node& node(uint32_t number) const { return graph_.nodes()[number]; }
 
     const ObjectGraph& graph_;
     const Profile& profile_;
     std::vector<Heat> heat_;       // by node
-    std::vector<uint32_t> users_;  // by node: modules that refer to it
+    // By node: how many modules refer to it, and the first of them.
+    std::vector<uint32_t> users_;
+    std::vector<uint32_t> first_user_;
     // By node: modules that, when imported, write it.
     std::vector<uint32_t> hot_users_;
     std::vector<uint32_t> first_hot_user_;
     std::vector<uint32_t> last_hot_user_;
     std::vector<bool> between_packages_;  // by node: those are not all of one package
+    // By node: of the modules that write it the popularity of the most popular one.
+    std::vector<uint32_t> popularity_;
     std::vector<bool> visited_;           // code objects
-    // The module being visited, and whether every other process imports it.
+    std::unordered_set<std::string_view> packages_;  // names of packages and modules outside any
+    // The module being visited, and how many recorded programs import it.
     uint32_t module_ = 0;
-    bool popular_ = false;
+    uint32_t module_popularity_ = 0;
 };
 
 }  // namespace pycds::builder

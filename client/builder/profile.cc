@@ -1,12 +1,14 @@
 #include "client/builder/profile.h"
 
+#include <charconv>
+
 namespace pycds::builder {
 namespace {
 
-std::string function_key(std::string_view module, std::string_view qualname) {
-    std::string key(module);
+std::string pair_key(std::string_view first, std::string_view second) {
+    std::string key(first);
     key.push_back('\0');
-    key.append(qualname);
+    key.append(second);
     return key;
 }
 
@@ -35,29 +37,41 @@ Profile Profile::parse(std::string_view text) {
         const std::string_view kind = take_word(&line);
         if (line.empty()) continue;
         if (kind == "module") {
-            profile.modules_.emplace(line);
+            const std::string_view number = take_word(&line);
+            uint32_t programs = 0;
+            const auto end_of_number = number.data() + number.size();
+            if (std::from_chars(number.data(), end_of_number, programs).ptr != end_of_number) continue;
+            if (!line.empty()) profile.modules_[std::string(line)] = programs;
         } else if (kind == "name") {
             profile.names_.emplace(line);
+        } else if (kind == "foreign") {
+            const std::string_view package = take_word(&line);
+            if (!line.empty()) profile.foreign_.insert(pair_key(package, line));
         } else if (kind == "key") {
             profile.keys_.emplace(line);
         } else if (kind == "function") {
             const std::string_view module = take_word(&line);
-            if (!line.empty()) profile.functions_.insert(function_key(module, line));
+            if (!line.empty()) profile.functions_.insert(pair_key(module, line));
         }
     }
     return profile;
 }
 
 bool Profile::runs(std::string_view module, std::string_view qualname) const {
-    return functions_.count(function_key(module, qualname)) != 0;
+    return functions_.count(pair_key(module, qualname)) != 0;
 }
 
-bool Profile::imports(std::string_view module) const {
-    return modules_.count(std::string(module)) != 0;
+uint32_t Profile::popularity(std::string_view module) const {
+    const auto known = modules_.find(std::string(module));
+    return known == modules_.end() ? 0 : known->second;
 }
 
 bool Profile::has_name(std::string_view text) const {
     return names_.count(std::string(text)) != 0;
+}
+
+bool Profile::has_foreign(std::string_view package, std::string_view text) const {
+    return foreign_.count(pair_key(package, text)) != 0;
 }
 
 bool Profile::has_key(std::string_view text) const {
@@ -79,6 +93,11 @@ std::string_view Profile::module_key(std::string_view path) {
         }
     }
     return key;
+}
+
+std::string_view Profile::package(std::string_view module_key) {
+    const std::string_view first = module_key.substr(0, module_key.find('/', 1));
+    return first.substr(0, first.find('.'));
 }
 
 }  // namespace pycds::builder

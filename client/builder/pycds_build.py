@@ -11,6 +11,32 @@ def fail(report_fd, status, text):
     os._exit(status)
 
 
+def foreign_names(plan_fd):
+    """What may be a name in the extension modules beside the planned sources, as lines of a profile."""
+    plan = b""
+    while chunk := os.pread(plan_fd, 1 << 20, len(plan)):
+        plan += chunk
+    import re
+    lines = set()
+    for directory in {os.path.dirname(path) for path in plan.split(b"\0")[:-1]}:
+        try:
+            entries = [e.path for e in os.scandir(directory) if e.name.endswith(b".so") and e.is_file()]
+        except OSError:
+            continue
+        for path in entries:
+            # As Profile::package() has it.
+            key = re.split(rb"/(?:dist-packages|site-packages|python3\.\d+)/", path)[-1]
+            package = re.match(rb"[^/.]*", key)[0]
+            try:
+                with open(path, "rb") as file:
+                    # Names end with a NUL in the tables that extension modules give to CPython.
+                    names = set(re.findall(rb"[A-Za-z_][A-Za-z0-9_]{1,60}(?=\0)", file.read(1 << 26)))
+            except OSError:
+                continue
+            lines.update(b"foreign %s %s\n" % (package, name) for name in names)
+    return b"".join(sorted(lines))
+
+
 def main():
     options = dict(zip(sys.argv[1::2], sys.argv[2::2]))
     report_fd = int(options["--report-fd"])
@@ -40,6 +66,7 @@ def main():
             profile = file.read()
     except OSError:
         profile = b""
+    profile += foreign_names(int(options["--plan-fd"]))
     look_for_patterns = compile_patterns = None
     try:
         sys.path.append(root)

@@ -52,7 +52,8 @@ def flags_in(instructions, at):
 
 class Finder:
     def __init__(self):
-        self.found = {}  # (pattern, flags): nothing; in the order of finding
+        self.found = {}  # (type, pattern, flags): nothing; in the order of finding
+        self.constants = []
 
     def look_at(self, code):
         """All of a module's code object and what is in it."""
@@ -69,6 +70,7 @@ class Finder:
             if (constant.opname != "LOAD_CONST" or type(constant.argval) not in (str, bytes)
                     or callee.opname not in LOADS or callee.argval not in TAKES_PATTERN):
                 continue
+            self.constants.append(constant.argval)
             self.add(constant.argval, 0)
             if callee.argval in TAKES_FLAGS_NEXT:
                 flags = flags_in(instructions, number + 1)
@@ -100,7 +102,8 @@ def compiled(pattern, flags):
 
 
 def compile_all(finder):
+    """Entries, and the constants of the modules that are patterns."""
     with warnings.catch_warnings():
         warnings.simplefilter("error")  # a pattern that warns has to do so in each process
         entries = [compiled(pattern, flags) for _, pattern, flags in finder.found]
-    return [entry for entry in entries if entry is not None]
+    return [entry for entry in entries if entry is not None], finder.constants

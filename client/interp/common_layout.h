@@ -22,6 +22,8 @@ inline size_t bytes_size(PyObject* bytes) {
     return kBytesData + static_cast<size_t>(PyBytes_GET_SIZE(bytes)) + 1;
 }
 
+static_assert(sizeof(PyASCIIObject) > 32);  // MappedImage counts on it
+
 // Its hash is not known.
 inline bool bytes_is_disposable(PyObject* bytes) {
     Py_hash_t hash = 0;

@@ -67,6 +67,10 @@ int pycds_is_finalizing(void) {
     return _PyRuntimeState_GetFinalizing(&_PyRuntime) != NULL;
 }
 
+void *pycds_allocate_dict_keys(size_t size) { return version_allocate_dict_keys(size); }
+
+void pycds_free_dict_keys(void *keys) { version_free_dict_keys(keys); }
+
 int pycds_in_main_interpreter(void) {
     return PyInterpreterState_Get() == PyInterpreterState_Main();
 }

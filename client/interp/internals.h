@@ -45,6 +45,11 @@ void pycds_defer_collection(int allocations);
 /* Has the interpreter begun to take itself apart? */
 int pycds_is_finalizing(void);
 
+/* Memory for the keys object of a dict, from the domain that this version takes it from and gives it back
+ * to (new_keys_object() and free_keys_object() in Objects/dictobject.c). */
+void *pycds_allocate_dict_keys(size_t size);
+void pycds_free_dict_keys(void *keys);
+
 /* Is the calling thread in the main interpreter? */
 int pycds_in_main_interpreter(void);
 

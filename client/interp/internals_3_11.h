@@ -20,3 +20,7 @@ static const char *const version_hashed_names[] = {
     "__asyncio_running_event_loop__", "_type_",    "_flags_", "_argtypes_",
     "_restype_",                      "_errcheck_", "options", "_fields_",
 };
+
+static void *version_allocate_dict_keys(size_t size) { return PyObject_Malloc(size); }
+
+static void version_free_dict_keys(void *keys) { PyObject_Free(keys); }

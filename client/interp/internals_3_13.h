@@ -17,3 +17,7 @@ static PyObject *version_interned_dict(PyInterpreterState *interp) {
 /* The argument of _PyDict_GetItemIdWithError() in Modules/_ctypes/_ctypes.c, which asserts that its hash
  * is known. */
 static const char *const version_hashed_names[] = {"options"};
+
+static void *version_allocate_dict_keys(size_t size) { return PyMem_Malloc(size); }
+
+static void version_free_dict_keys(void *keys) { PyMem_Free(keys); }

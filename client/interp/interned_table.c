@@ -1,5 +1,5 @@
 /* See interned_table.h. Sources: struct _dictkeysobject and PyDictKeyEntry in
- * Include/internal/pycore_dict.h, lookdict_index() and insert_to_emptydict() in
+ * Include/internal/pycore_dict.h, lookdict_index() and dictresize() in
  * Objects/dictobject.c, unicode_hash() in Objects/unicodeobject.c; alike in 3.11.2 and 3.13.5. */
 #define Py_BUILD_CORE 1
 #include "client/interp/interned_table.h"
@@ -8,19 +8,12 @@
 
 #include "internal/pycore_dict.h"
 #include "internal/pycore_pyhash.h"
+#include "client/interp/internals.h"
 
 #define PERTURB_SHIFT 5 /* Objects/dictobject.c */
 
 static PyDictKeysObject* keys_of(PyObject* dict) {
     return ((PyDictObject*)dict)->ma_keys;
-}
-
-int pycds_interned_generalise(PyObject* dict) {
-    if (PyDict_SetItem(dict, Py_None, Py_None) != 0 || PyDict_DelItem(dict, Py_None) != 0) {
-        PyErr_Clear();
-        return -1;
-    }
-    return keys_of(dict)->dk_kind == DICT_KEYS_GENERAL ? 0 : -1;
 }
 
 Py_hash_t pycds_string_hash(PyObject* string) {
@@ -46,6 +39,73 @@ static void set_index_at(PyDictKeysObject* keys, size_t at, Py_ssize_t index) {
         ((int32_t*)keys->dk_indices)[at] = (int32_t)index;
     } else {
         ((int64_t*)keys->dk_indices)[at] = index;
+    }
+}
+
+/* Gives `dict` a table of 2^log2_size places for what it holds. As dictresize() does it, but for two
+ * things: it is a general table, and its unused entries are not touched, so that they take no memory. */
+static int rebuild(PyObject* dict, uint8_t log2_size) {
+    PyDictKeysObject* old = keys_of(dict);
+    uint8_t log2_index_bytes = log2_size;
+    if (log2_size >= 32) {
+        log2_index_bytes = (uint8_t)(log2_size + 3);
+    } else if (log2_size >= 16) {
+        log2_index_bytes = (uint8_t)(log2_size + 2);
+    } else if (log2_size >= 8) {
+        log2_index_bytes = (uint8_t)(log2_size + 1);
+    }
+    const size_t index_bytes = (size_t)1 << log2_index_bytes;
+    const size_t mask = ((size_t)1 << log2_size) - 1;
+    const size_t usable = ((mask + 1) << 1) / 3; /* USABLE_FRACTION() */
+    PyDictKeysObject* keys =
+        pycds_allocate_dict_keys(sizeof *keys + index_bytes + usable * sizeof(PyDictKeyEntry));
+    if (keys == NULL) return -1;
+    memset(keys, 0, sizeof *keys);
+    keys->dk_refcnt = 1;
+    keys->dk_log2_size = log2_size;
+    keys->dk_log2_index_bytes = log2_index_bytes;
+    keys->dk_kind = DICT_KEYS_GENERAL;
+    memset(keys->dk_indices, 0xff, index_bytes); /* DKIX_EMPTY */
+    PyDictKeyEntry* entries = DK_ENTRIES(keys);
+    for (Py_ssize_t i = 0; i < old->dk_nentries; ++i) {
+        PyDictKeyEntry entry;
+        if (old->dk_kind == DICT_KEYS_GENERAL) {
+            entry = DK_ENTRIES(old)[i];
+        } else {
+            entry.me_key = DK_UNICODE_ENTRIES(old)[i].me_key;
+            entry.me_value = DK_UNICODE_ENTRIES(old)[i].me_value;
+            entry.me_hash = entry.me_value == NULL ? -1 : ((PyASCIIObject*)entry.me_key)->hash;
+        }
+        if (entry.me_value == NULL) continue;
+        size_t perturb = (size_t)entry.me_hash;
+        size_t at = perturb & mask;
+        while (index_at(keys, at) != DKIX_EMPTY) {
+            perturb >>= PERTURB_SHIFT;
+            at = (at * 5 + perturb + 1) & mask;
+        }
+        set_index_at(keys, at, keys->dk_nentries);
+        entries[keys->dk_nentries++] = entry;
+    }
+    keys->dk_usable = (Py_ssize_t)usable - keys->dk_nentries;
+    ((PyDictObject*)dict)->ma_keys = keys;
+    pycds_free_dict_keys(old);
+    return 0;
+}
+
+int pycds_interned_generalise(PyObject* dict) {
+    PyDictKeysObject* keys = keys_of(dict);
+    /* Anything else is not what the interpreter made; and the smallest tables are kept for reuse. */
+    if (((PyDictObject*)dict)->ma_values != NULL || keys->dk_refcnt != 1 || keys->dk_log2_size < 5 ||
+        keys->dk_kind != DICT_KEYS_UNICODE) {
+        return -1;
+    }
+    return rebuild(dict, keys->dk_log2_size);
+}
+
+void pycds_interned_make_room(PyObject* dict, Py_ssize_t count) {
+    const PyDictKeysObject* keys = keys_of(dict);
+    if (keys->dk_kind == DICT_KEYS_GENERAL && keys->dk_usable < count) {
+        rebuild(dict, (uint8_t)(keys->dk_log2_size + 1));
     }
 }
 
@@ -83,11 +143,9 @@ static PyDictKeyEntry* find(PyDictKeysObject* keys, PyObject* string, Py_hash_t 
 static PyObject* enter(PyObject* dict, PyObject* string, Py_hash_t hash, size_t slot) {
     PyDictKeysObject* keys = keys_of(dict);
     if (keys->dk_usable <= 0) {
-        /* Only CPython itself can make the table larger; it counts two references and stores a hash
-         * on the way, for one string of thousands. */
-        if (PyDict_SetItem(dict, string, string) == 0) return string;
-        PyErr_Clear();
-        return NULL;
+        if (rebuild(dict, (uint8_t)(keys->dk_log2_size + 1)) != 0) return NULL;
+        keys = keys_of(dict);
+        find(keys, string, hash, &slot);
     }
     PyDictKeyEntry* entry = &DK_ENTRIES(keys)[keys->dk_nentries];
     entry->me_hash = hash;

@@ -20,6 +20,10 @@ extern "C" {
  * the other functions must not be used. */
 int pycds_interned_generalise(PyObject* dict);
 
+/* Sees to it that `dict` takes `count` more strings, whoever enters them, before its table has to become
+ * larger. Where CPython has to do that, the new table's unused entries take memory. */
+void pycds_interned_make_room(PyObject* dict, Py_ssize_t count);
+
 /* The hash that `string`, an exact and compact str, has in this process; not stored in it. */
 Py_hash_t pycds_string_hash(PyObject* string);
 

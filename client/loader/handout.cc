@@ -9,6 +9,7 @@ namespace pycds::loader {
 namespace {
 
 void intern_strings(MappedImage& image, const image::RootRecord& root) {
+    interning().make_room();
     const uint32_t* at = image.intern_list(root);
     const uint32_t* end = at + root.intern_size;
     while (at != end) {

@@ -17,6 +17,10 @@ constexpr size_t kExit = 1;
 // What fewer modules leave behind is not worth looking for.
 constexpr uint32_t kModulesWorthScrubbing = 64;
 
+// How often to look whether importlib has returned: it is about to, and CPython calls 32 times in a row
+// (NPENDINGCALLS of Include/internal/pycore_ceval_state.h).
+constexpr uint32_t kPatience = 1024;
+
 // More than nearly any module leaves behind; an import that makes more garbage than that is
 // collected as ever.
 constexpr int kDeferredAllocations = 20'000;
@@ -88,19 +92,26 @@ void ImportScope::end_import() {
     pycds_defer_collection(0);
     if (keeps_pages_ || waits_ || handed_out_ - scrubbed_at_ < kModulesWorthScrubbing) return;
     // Perhaps another import follows, or the end of the program.
-    waits_ = Py_AddPendingCall(when_it_goes_on, this) == 0;
+    patience_ = kPatience;
+    wait();
 }
 
-// Called by the interpreter when it next runs Python code.
+void ImportScope::wait() { waits_ = Py_AddPendingCall(when_it_goes_on, this) == 0; }
+
+// Called by the interpreter when it next runs Python code, which may still be importlib's.
 int ImportScope::when_it_goes_on(void* self) {
     auto* scope = static_cast<ImportScope*>(self);
     scope->waits_ = false;
-    if (scope->depth_ == 0 && !scope->in_importlib() && !pycds_is_finalizing()) scope->scrub_now();
+    if (scope->depth_ != 0 || pycds_is_finalizing()) return 0;  // the end of that import will see to it
+    if (!scope->in_importlib()) {
+        scope->scrub_now();
+    } else if (scope->patience_ != 0) {
+        --scope->patience_;
+        scope->wait();
+    }
     return 0;
 }
 
-// Is the frame that runs one of importlib's? Then an import has begun that did not come to its lock
-// yet.
 bool ImportScope::in_importlib() const {
     PyFrameObject* frame = PyEval_GetFrame();  // borrowed
     if (frame == nullptr) return true;         // nothing runs, and nothing will

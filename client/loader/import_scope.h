@@ -42,12 +42,14 @@ class ImportScope {
 
     void begin_import();
     void end_import();
+    void wait();
     static int when_it_goes_on(void* self);
     bool in_importlib() const;
 
     PinnedFunctions<2> methods_;
     bool keeps_pages_ = false;
     bool waits_ = false;  // for when_it_goes_on()
+    uint32_t patience_ = 0;
     // The thread whose outermost import is going on, and how deep it is in it. Others are not
     // counted meanwhile.
     unsigned long thread_ = 0;

@@ -78,6 +78,12 @@ void Interning::make_canonical(PyObject* string) const {
     if (older != nullptr) interp::make_immortal(older);
 }
 
+void Interning::make_room() const {
+    // What imports intern between two hand-outs without us, and more.
+    constexpr Py_ssize_t kRoom = 1024;
+    if (dict_ != nullptr) pycds_interned_make_room(dict_, kRoom);
+}
+
 PyObject* Interning::canonical(PyObject* string) const {
     if (dict_ != nullptr) {
         PyObject* known = pycds_interned_canonical(dict_, string, pycds_string_hash(string));

@@ -18,6 +18,9 @@ class Interning {
     // own function, which is as right and dirties more pages.
     void begin(const MappedImage* images, size_t count);
 
+    // Before strings of a module are made canonical.
+    void make_room() const;
+
     // The process's canonical string equal to `string`, an interned string of an image: `string`
     // itself, unless an equal one was there before. Borrowed; never freed.
     PyObject* canonical(PyObject* string) const;

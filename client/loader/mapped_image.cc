@@ -169,7 +169,7 @@ bool MappedImage::taken(const image::RootRecord& root) const {
 bool MappedImage::allocate_bitmaps() {
     const uint64_t taken = root_count_ / 8 + 1;
     const uint64_t pages = size_ / image::kPageSize / 8 + 1;
-    const uint64_t canonical = strings_size_ / image::kObjectAlignment / 8 + 1;
+    const uint64_t canonical = strings_size_ / kStringSpacing / 8 + 1;
     taken_ = static_cast<unsigned char*>(std::calloc(taken + 2 * pages + canonical, 1));
     if (taken_ == nullptr) return false;
     pinned_ = taken_ + taken;

@@ -102,9 +102,10 @@ class MappedImage {
         return static_cast<uint64_t>(&root - roots_);
     }
 
-    // Objects begin at multiples of kObjectAlignment.
+    // No two strings begin in the same 32 bytes: a header alone is larger.
+    static constexpr uint64_t kStringSpacing = 32;
     uint64_t string_number(uint32_t word_offset) const {
-        return (uint64_t{word_offset} * 8 - strings_offset_) / image::kObjectAlignment;
+        return (uint64_t{word_offset} * 8 - strings_offset_) / kStringSpacing;
     }
 
     uint64_t base_ = 0;

@@ -67,7 +67,7 @@ class Pages(harness.PythonCase):
         self.assertEqual({key: process[key] for key in sums}, sums)
 
     def test_counts(self):
-        process = self.live("import " + IMPORTS, self.on())
+        process = self.live("import " + IMPORTS, self.on(PYCDS="keep-pages"))
         pages, = self.pages(process.pid)
         self.check_sums(pages)
         header = self.images[self.image]
@@ -88,7 +88,8 @@ class Pages(harness.PythonCase):
         self.assertEqual(every * 4, own_kib(process.pid))
 
     def test_who_imports_less_has_less_of_it(self):
-        little, much = (self.live("import " + names, self.on()) for names in ("json", IMPORTS))
+        little, much = (self.live("import " + names, self.on(PYCDS="keep-pages"))
+                        for names in ("json", IMPORTS))
         little_pages, much_pages = self.pages(little.pid, much.pid)
         self.check_sums(little_pages)
         self.check_sums(much_pages)

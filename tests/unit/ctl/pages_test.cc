@@ -67,7 +67,7 @@ TEST(PageRegions, CoverEveryPageOnce) {
     EXPECT_EQ(regions[1].kind, "code-once");
     EXPECT_TRUE(regions[1].objects);
     EXPECT_EQ(regions[1].hot_pages, 1U);
-    EXPECT_EQ(regions.back().kind, "left-out");
+    EXPECT_EQ(regions.back().kind, "patterns");
     EXPECT_FALSE(regions.back().objects);
 }
 
