@@ -59,6 +59,7 @@ PyObject* misses_stats() {
 }
 
 PyObject* stats(PyObject*, PyObject*) {
+    if (pycds_in_main_interpreter()) attach_now();
     PyObject* dict = PyDict_New();
     if (dict == nullptr) return nullptr;
     uint64_t bytes_mapped = 0;

@@ -1,6 +1,8 @@
 #include "client/ext/start.h"
 
 #include <Python.h>
+#include <sys/prctl.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 #include <cstdarg>
@@ -47,6 +49,8 @@ const char* environment(const char* name) {
     return value != nullptr && *value != '\0' ? value : nullptr;
 }
 
+bool attach();
+
 void disarm_at_exit() {
     why_not = "finalized";
     loader::code_server().disarm();
@@ -75,7 +79,18 @@ const char* map_images(const link::Attachment& attachment,
     return server.image_count() != 0 ? nullptr : failure;
 }
 
-const char* try_to_start() {
+// What was found out at start and is needed to attach.
+struct Prepared {
+    loader::MappedImage::Expectation expectation{};
+    char socket[sizeof(sockaddr_un::sun_path)] = {};
+    int seccomp = 0;
+};
+constinit Prepared prepared;
+
+// Whatever takes system calls away after the start may do so with a signal.
+int seccomp_mode() { return prctl(PR_GET_SECCOMP); }
+
+const char* prepare() {
     // First of all: what follows reads the interpreter's own structs.
     if (Py_Version != PY_VERSION_HEX) return "client-for-another-version";
     if (const char* mode = environment("PYCDS")) {
@@ -86,22 +101,19 @@ const char* try_to_start() {
     // Stock importlib tells under -v what it does with each file; so it shall do it.
     if (pycds_is_verbose()) return "verbose-import";
     image::InterpreterIdentity identity;
-    loader::MappedImage::Expectation expectation{};
-    if (const char* failure = interp::identify_interpreter(&identity, &expectation.runtime_base)) {
+    if (const char* failure = interp::identify_interpreter(&identity,
+                                                           &prepared.expectation.runtime_base)) {
         return failure;
     }
-    image::identity_digest(identity, expectation.identity);
-    expectation.uid = geteuid();
-
+    image::identity_digest(identity, prepared.expectation.identity);
+    // The program may change its environment before the first import.
     const char* socket = environment("PYCDS_SOCKET");
-    link::Attachment attachment;
-    if (const char* failure = link::attach(socket != nullptr ? socket : kSystemSocket,
-                                           expectation.identity, &attachment)) {
-        return failure;
-    }
-    if (const char* failure = map_images(attachment, expectation)) return failure;
-    if (const char* failure = loader::code_server().install()) return failure;
-    loader::interning().begin(loader::code_server().images(), loader::code_server().image_count());
+    if (socket == nullptr) socket = kSystemSocket;
+    if (std::strlen(socket) >= sizeof prepared.socket) return "socket-path";
+    std::strcpy(prepared.socket, socket);
+    prepared.seccomp = seccomp_mode();
+
+    if (const char* failure = loader::code_server().install(attach)) return failure;
     // Works on its own; without it finding modules is as fast as stock.
     if (const char* failure = loader::finder_server().install()) {
         say("stock FileFinder.find_spec stays: %s", failure);
@@ -112,16 +124,48 @@ const char* try_to_start() {
     return nullptr;
 }
 
+// With the first module that somebody wants: a process that imports nothing needs no image.
+const char* try_to_attach() {
+    if (seccomp_mode() != prepared.seccomp) return "sandboxed";
+    prepared.expectation.uid = geteuid();
+    link::Attachment attachment;
+    // Other threads go on meanwhile; one that imports gets its modules from stock.
+    PyThreadState* thread = PyEval_SaveThread();
+    const char* failure =
+        link::attach(prepared.socket, prepared.expectation.identity, &attachment);
+    PyEval_RestoreThread(thread);
+    if (failure == nullptr) failure = map_images(attachment, prepared.expectation);
+    if (failure != nullptr) return failure;
+    loader::interning().begin(loader::code_server().images(), loader::code_server().image_count());
+    return nullptr;
+}
+
+bool attach() {
+    static constinit bool tried = false;
+    if (tried) return false;
+    tried = true;
+    why_not = "attaching";
+    why_not = try_to_attach();
+    if (why_not == nullptr) return true;
+    say("not attached: %s", why_not);
+    // As if we had never been there.
+    loader::code_server().uninstall();
+    loader::finder_server().uninstall();
+    loader::import_scope().uninstall();
+    return false;
+}
+
 }  // namespace
 
 void start_client() {
     if (started) return;
     started = true;
-    why_not = try_to_start();
+    why_not = prepare();
     if (why_not != nullptr) {
         say("not attached: %s", why_not);
         return;
     }
+    why_not = "nothing-imported-yet";
     // A second Py_Initialize finds the images used up and its classes unknown to us: stay out.
     if (Py_AtExit(disarm_at_exit) != 0) {
         disarm_at_exit();
@@ -129,8 +173,8 @@ void start_client() {
     }
 }
 
-const char* refusal() {
-    return why_not;
-}
+void attach_now() { loader::code_server().attach(); }
+
+const char* refusal() { return why_not; }
 
 }  // namespace pycds::ext

@@ -164,6 +164,12 @@ PyObject* pycds_interned_canonical(PyObject* dict, PyObject* string, Py_hash_t h
     return entry != NULL ? entry->me_value : enter(dict, string, hash, slot);
 }
 
+PyObject* pycds_interned_find(PyObject* dict, PyObject* string, Py_hash_t hash) {
+    size_t slot = 0;
+    const PyDictKeyEntry* entry = find(keys_of(dict), string, hash, &slot);
+    return entry == NULL ? NULL : entry->me_value;
+}
+
 PyObject* pycds_interned_take_over(PyObject* dict, PyObject* string, Py_hash_t hash) {
     size_t slot = 0;
     PyDictKeyEntry* entry = find(keys_of(dict), string, hash, &slot);

@@ -33,7 +33,10 @@ Py_hash_t pycds_string_hash(PyObject* string);
  * of memory. */
 PyObject* pycds_interned_canonical(PyObject* dict, PyObject* string, Py_hash_t hash);
 
-/* The same, but if `dict` has an older string equal to `string`, makes `string` the canonical one
+/* The canonical string equal to `string` (borrowed), or NULL if there is none. */
+PyObject* pycds_interned_find(PyObject* dict, PyObject* string, Py_hash_t hash);
+
+/* As pycds_interned_canonical(), but if `dict` has an older string equal to `string`, makes `string` the canonical one
  * in its place and returns the older one (borrowed), which stays the key and must be made immortal.
  * NULL: there was none, or it was `string`. */
 PyObject* pycds_interned_take_over(PyObject* dict, PyObject* string, Py_hash_t hash);

@@ -166,14 +166,20 @@ const char* FinderServer::install() {
         PyErr_Clear();
         return "relaxed-case";
     }
-    PyObject* descriptor = PyDescr_NewMethod(type_, &definition_);
-    if (descriptor == nullptr ||
-        PyObject_SetAttr(reinterpret_cast<PyObject*>(type_), name, descriptor) != 0) {
+    own_name_ = name;
+    installed_ = PyDescr_NewMethod(type_, &definition_);
+    if (installed_ == nullptr ||
+        PyObject_SetAttr(reinterpret_cast<PyObject*>(type_), name, installed_) != 0) {
         PyErr_Clear();
         return "importlib-patched";
     }
     armed_ = true;
     return nullptr;
+}
+
+void FinderServer::uninstall() {
+    armed_ = false;
+    restore_method(type_, own_name_, installed_, original_);
 }
 
 PyObject* FinderServer::find_spec(PyObject* self, PyObject* const* arguments, Py_ssize_t count,

@@ -18,6 +18,9 @@ class FinderServer {
     // replaced. No exception is left set.
     const char* install();
 
+    // Puts the original back, unless something else is there by now.
+    void uninstall();
+
     // Finds done here, not by the original.
     uint64_t found() const { return found_; }
 
@@ -38,6 +41,8 @@ class FinderServer {
     uint64_t found_ = 0;
     PyTypeObject* type_ = nullptr;
     PyObject* original_ = nullptr;
+    PyObject* installed_ = nullptr;
+    PyObject* own_name_ = nullptr;
     PyObject* attributes_[4] = {};
     PinnedFunctions<2> methods_;
     PinnedFunctions<6> functions_;

@@ -29,6 +29,13 @@ bool same_source(const struct stat& st, const image::RootRecord& root) {
            static_cast<uint32_t>(st.st_size) == root.source_size;
 }
 
+// What site imports before any program begins, in most processes nearly empty files: no reason to ask a
+// daemon for an image.
+bool is_of_site(PyObject* name) {
+    return PyUnicode_Check(name) && (PyUnicode_CompareWithASCIIString(name, "sitecustomize") == 0 ||
+                                     PyUnicode_CompareWithASCIIString(name, "usercustomize") == 0);
+}
+
 }  // namespace
 
 CodeServer& code_server() {
@@ -62,16 +69,32 @@ PyMethodDef CodeServer::definition_ = {
     "bytecode, set_data must also be implemented.\n",
 };
 
-const char* CodeServer::install() {
+const char* CodeServer::install(bool (*attach)()) {
     if (const char* failure = stock_.inspect()) return failure;
     if (const char* failure = stock_.install(&definition_)) return failure;
-    armed_ = true;
+    attach_ = attach;
     return nullptr;
+}
+
+void CodeServer::uninstall() {
+    armed_ = false;
+    stock_.uninstall();
+}
+
+void CodeServer::attach() {
+    if (attach_ == nullptr) return;
+    bool (*const attach)() = attach_;
+    attach_ = nullptr;
+    armed_ = attach();
 }
 
 PyObject* CodeServer::get_code(PyObject* self, PyObject* const* arguments, Py_ssize_t count,
                                PyObject* keywords) {
     const Py_ssize_t keyword_count = keywords == nullptr ? 0 : PyTuple_GET_SIZE(keywords);
+    if (server.attach_ != nullptr && count == 1 && !is_of_site(arguments[0]) &&
+        pycds_in_main_interpreter()) {
+        server.attach();
+    }
     if (server.armed_ && count == 1 && keyword_count == 0) {
         if (PyObject* code = server.serve(self, arguments[0])) return code;
     } else {

@@ -30,9 +30,15 @@ const char* miss_name(Miss miss);
 // The server of this process. One per process, never destroyed.
 class CodeServer {
   public:
-    // Takes the place of SourceFileLoader.get_code. At least one image has been added. Returns
-    // nullptr or why not.
-    const char* install();
+    // Takes the place of SourceFileLoader.get_code. `attach` is called once, with the first request, with
+    // the GIL, which it may release meanwhile; true: it has added images. Returns nullptr or why not.
+    const char* install(bool (*attach)());
+
+    // Puts the original back, if nobody has put anything else there.
+    void uninstall();
+
+    // Does what the first request would do.
+    void attach();
 
     MappedImage* images() { return images_; }
     size_t image_count() const { return image_count_; }
@@ -69,6 +75,7 @@ class CodeServer {
     MappedImage images_[image::kSlots];
     size_t image_count_ = 0;
     bool armed_ = false;
+    bool (*attach_)() = nullptr;  // until it is called
     uint64_t served_ = 0;
     uint64_t misses_[static_cast<unsigned>(Miss::kCount)] = {};
 };

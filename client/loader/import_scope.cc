@@ -52,16 +52,24 @@ const char* ImportScope::install() {
         return "importlib-missing";
     }
     if (!methods_.pin_methods(type, kMethodNames, globals)) return "importlib-patched";
-    PyObject* enter = PyDescr_NewMethod(type, &enter_definition_);
-    PyObject* exit = PyDescr_NewMethod(type, &exit_definition_);
+    type_ = type;
+    installed_[kEnter] = PyDescr_NewMethod(type, &enter_definition_);
+    installed_[kExit] = PyDescr_NewMethod(type, &exit_definition_);
     auto* target = reinterpret_cast<PyObject*>(type);
-    const bool installed = enter != nullptr && exit != nullptr &&
-                           PyObject_SetAttr(target, methods_.name(kExit), exit) == 0 &&
-                           PyObject_SetAttr(target, methods_.name(kEnter), enter) == 0;
-    Py_XDECREF(enter);
-    Py_XDECREF(exit);
-    if (!installed) PyErr_Clear();
-    return installed ? nullptr : "importlib-patched";
+    if (installed_[kEnter] != nullptr && installed_[kExit] != nullptr &&
+        PyObject_SetAttr(target, methods_.name(kExit), installed_[kExit]) == 0 &&
+        PyObject_SetAttr(target, methods_.name(kEnter), installed_[kEnter]) == 0) {
+        return nullptr;
+    }
+    PyErr_Clear();
+    uninstall();
+    return "importlib-patched";
+}
+
+void ImportScope::uninstall() {
+    for (size_t i = kEnter; i <= kExit; ++i) {
+        restore_method(type_, methods_.name(i), installed_[i], methods_.function(i));
+    }
 }
 
 PyObject* ImportScope::enter(PyObject* self, PyObject* const* arguments, Py_ssize_t count,

@@ -17,6 +17,9 @@ class ImportScope {
     // Returns nullptr, or why not; then nothing is replaced. No exception is left set.
     const char* install();
 
+    // Puts the originals back, unless something else is there by now.
+    void uninstall();
+
     // A module was handed out. Until the import is over automatic garbage collections wait: stock's
     // count mostly objects that unmarshalling makes, and what a module leaves is there to stay.
     void note_hand_out();
@@ -47,6 +50,8 @@ class ImportScope {
     bool in_importlib() const;
 
     PinnedFunctions<2> methods_;
+    PyTypeObject* type_ = nullptr;
+    PyObject* installed_[2] = {};
     bool keeps_pages_ = false;
     bool waits_ = false;  // for when_it_goes_on()
     uint32_t patience_ = 0;

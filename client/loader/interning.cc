@@ -16,6 +16,49 @@ void at_end(PyObject*) {
     the_interning.end();
 }
 
+// Older than any program: its strings were there when the client started.
+bool is_frozen(const PyCodeObject* code) {
+    constexpr char kPrefix[] = "<frozen ";
+    for (Py_ssize_t i = 0; kPrefix[i] != '\0'; ++i) {
+        if (i >= PyUnicode_GET_LENGTH(code->co_filename) ||
+            PyUnicode_READ_CHAR(code->co_filename, i) != static_cast<Py_UCS4>(kPrefix[i])) {
+            return false;
+        }
+    }
+    return true;
+}
+
+// Calls visit(code) for the code that runs in this thread. False if one call returned that.
+template <typename Visit>
+bool for_each_running_code(Visit visit) {
+    PyFrameObject* frame = PyEval_GetFrame();
+    Py_XINCREF(frame);
+    bool ok = true;
+    while (frame != nullptr) {
+        PyCodeObject* code = PyFrame_GetCode(frame);
+        if (ok && !is_frozen(code)) ok = visit(code);
+        Py_DECREF(code);
+        PyFrameObject* back = PyFrame_GetBack(frame);
+        Py_DECREF(frame);
+        frame = back;
+    }
+    return ok;
+}
+
+// Adds the strings among the constants of a code object, and of those in it, to a set: what a program may
+// have stored somewhere. False: out of memory.
+bool add_constants(PyCodeObject* code, PyObject* set) {
+    for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(code->co_consts); ++i) {
+        PyObject* constant = PyTuple_GET_ITEM(code->co_consts, i);
+        if (PyCode_Check(constant)) {
+            if (!add_constants(reinterpret_cast<PyCodeObject*>(constant), set)) return false;
+        } else if (PyUnicode_CheckExact(constant) && PySet_Add(set, constant) != 0) {
+            return false;
+        }
+    }
+    return true;
+}
+
 }  // namespace
 
 Interning& interning() {
@@ -62,17 +105,58 @@ void Interning::begin(const MappedImage* images, size_t count) {
     }
     images_ = images;
     image_count_ = count;
-    uint64_t at = images[0].startup_strings_begin();
+    PyObject* seen = PySet_New(nullptr);
+    const bool known = seen != nullptr && for_each_running_code([&](PyCodeObject* code) {
+        return add_constants(code, seen);
+    });
+    uint64_t at = known ? images[0].startup_strings_begin() : images[0].startup_strings_end();
     while (at < images[0].startup_strings_end()) {
         auto* string = reinterpret_cast<PyObject*>(at);
         at = align_up(at + interp::str_size(string), image::kObjectAlignment);
-        make_canonical(string);
+        make_canonical(string, seen);
+    }
+    Py_XDECREF(seen);
+    PyErr_Clear();
+    for_each_running_code([this](PyCodeObject* code) {
+        rename(code);
+        return true;
+    });
+}
+
+// The names in a code object made before, and in those in it, become the canonical ones, as if it had been
+// made now. A name is no value that a program holds.
+void Interning::rename(PyCodeObject* code) const {
+    rename(code->co_names);
+    rename(code->co_localsplusnames);
+    for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(code->co_consts); ++i) {
+        PyObject* constant = PyTuple_GET_ITEM(code->co_consts, i);
+        if (PyCode_Check(constant)) {
+            rename(reinterpret_cast<PyCodeObject*>(constant));
+        } else if (PyTuple_CheckExact(constant)) {
+            rename(constant);  // names of keyword arguments
+        }
     }
 }
 
-// Makes `string` the canonical one, also if the process has an equal one.
-void Interning::make_canonical(PyObject* string) const {
-    PyObject* older = pycds_interned_take_over(dict_, string, pycds_string_hash(string));
+void Interning::rename(PyObject* names) const {
+    for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(names); ++i) {
+        PyObject* name = PyTuple_GET_ITEM(names, i);
+        // A string that is not marked is not to be interned.
+        if (!PyUnicode_CheckExact(name) || PyUnicode_CHECK_INTERNED(name) == 0) continue;
+        PyObject* canonical = pycds_interned_find(dict_, name, pycds_string_hash(name));
+        if (canonical != nullptr && canonical != name) {
+            PyTuple_SET_ITEM(names, i, Py_NewRef(canonical));
+            Py_DECREF(name);
+        }
+    }
+}
+
+// Makes `string` the canonical one, also if the process has an equal one that is not in the set `seen`.
+void Interning::make_canonical(PyObject* string, PyObject* seen) const {
+    const Py_hash_t hash = pycds_string_hash(string);
+    PyObject* known = pycds_interned_canonical(dict_, string, hash);
+    if (known == nullptr || known == string || PySet_Contains(seen, known) != 0) return;
+    PyObject* older = pycds_interned_take_over(dict_, string, hash);
     // It must outlive the dict's entry, whose references are not in its count
     // (Objects/unicodeobject.c, PyUnicode_InternInPlace and unicode_dealloc).
     if (older != nullptr) interp::make_immortal(older);

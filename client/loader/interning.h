@@ -12,10 +12,10 @@ namespace pycds::loader {
 
 class Interning {
   public:
-    // When the client starts, before any program runs: finds and checks the dict of interned
-    // strings, and makes the startup strings of the first image the canonical ones. The images stay
-    // where they are until the process ends. Without the dict every string is interned by CPython's
-    // own function, which is as right and dirties more pages.
+    // With the first module that is asked for: finds and checks the dict of interned strings, and makes the
+    // startup strings of the first image the canonical ones, but for those that the program may hold by
+    // now because they are constants of the code that is running. The images stay where they are until the process ends. Without
+    // the dict every string is interned by CPython's own function, which is as right and dirties more pages.
     void begin(const MappedImage* images, size_t count);
 
     // Before strings of a module are made canonical.
@@ -31,7 +31,9 @@ class Interning {
   private:
     void find_dict(const MappedImage& image);
     bool call_back_at_end();
-    void make_canonical(PyObject* string) const;
+    void make_canonical(PyObject* string, PyObject* seen) const;
+    void rename(PyCodeObject* code) const;
+    void rename(PyObject* names) const;
 
     PyObject* dict_ = nullptr;  // borrowed from the interpreter
     const MappedImage* images_ = nullptr;

@@ -29,6 +29,15 @@ inline bool is_function_of(PyObject* object, PyObject* globals) {
            PyFunction_GET_GLOBALS(object) == globals;
 }
 
+// Puts `original` back in the place of `installed`, if that is still there. No exception is left set.
+inline void restore_method(PyTypeObject* type, PyObject* name, PyObject* installed, PyObject* original) {
+    if (type == nullptr || installed == nullptr ||
+        PyDict_GetItemWithError(type->tp_dict, name) != installed ||
+        PyObject_SetAttr(reinterpret_cast<PyObject*>(type), name, original) != 0) {
+        PyErr_Clear();
+    }
+}
+
 // Calls a plain function as the method of `self` with the arguments of a METH_FASTCALL |
 // METH_KEYWORDS call.
 inline PyObject* call_method(PyObject* function, PyObject* self, PyObject* const* arguments,

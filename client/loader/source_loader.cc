@@ -98,14 +98,18 @@ PyTypeObject* SourceLoader::defining_type() const {
 }
 
 const char* SourceLoader::install(PyMethodDef* definition) {
-    PyTypeObject* type = defining_type();
-    PyObject* installed = type == nullptr ? nullptr : PyDescr_NewMethod(type, definition);
-    if (installed == nullptr ||
-        PyObject_SetAttr(reinterpret_cast<PyObject*>(type), get_code_name_, installed) != 0) {
+    installed_in_ = defining_type();
+    installed_ = installed_in_ == nullptr ? nullptr : PyDescr_NewMethod(installed_in_, definition);
+    if (installed_ == nullptr || PyObject_SetAttr(reinterpret_cast<PyObject*>(installed_in_),
+                                                  get_code_name_, installed_) != 0) {
         PyErr_Clear();
         return "importlib-patched";
     }
     return nullptr;
+}
+
+void SourceLoader::uninstall() {
+    restore_method(installed_in_, get_code_name_, installed_, original_);
 }
 
 bool SourceLoader::unchanged() const {

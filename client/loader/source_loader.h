@@ -19,6 +19,9 @@ class SourceLoader {
     // defines it (SourceLoader), as a method descriptor, so that binding and inspect work.
     const char* install(PyMethodDef* definition);
 
+    // Puts the original back, unless something else is there by now.
+    void uninstall();
+
     // Is everything still as inspect() found it?
     bool unchanged() const;
 
@@ -40,6 +43,8 @@ class SourceLoader {
 
     PyTypeObject* type_ = nullptr;
     PyObject* original_ = nullptr;
+    PyTypeObject* installed_in_ = nullptr;
+    PyObject* installed_ = nullptr;
     PinnedFunctions<6> methods_;
     PinnedFunctions<7> functions_;
     PyObject* builtin_dicts_[kBuiltinCount] = {};
