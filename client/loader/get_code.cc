@@ -4,6 +4,7 @@
 
 #include "client/interp/import_rules.h"
 #include "client/interp/internals.h"
+#include "client/loader/frames.h"
 #include "client/loader/handout.h"
 #include "client/loader/import_scope.h"
 #include "client/loader/patterns.h"
@@ -27,13 +28,6 @@ bool same_source(const struct stat& st, const image::RootRecord& root) {
     if ((root.flags & image::kRootUncheckedHash) != 0) return true;
     return interp::importlib_mtime(st.st_mtim) == root.source_mtime &&
            static_cast<uint32_t>(st.st_size) == root.source_size;
-}
-
-// What site imports before any program begins, in most processes nearly empty files: no reason to ask a
-// daemon for an image.
-bool is_of_site(PyObject* name) {
-    return PyUnicode_Check(name) && (PyUnicode_CompareWithASCIIString(name, "sitecustomize") == 0 ||
-                                     PyUnicode_CompareWithASCIIString(name, "usercustomize") == 0);
 }
 
 }  // namespace
@@ -91,10 +85,8 @@ void CodeServer::attach() {
 PyObject* CodeServer::get_code(PyObject* self, PyObject* const* arguments, Py_ssize_t count,
                                PyObject* keywords) {
     const Py_ssize_t keyword_count = keywords == nullptr ? 0 : PyTuple_GET_SIZE(keywords);
-    if (server.attach_ != nullptr && count == 1 && !is_of_site(arguments[0]) &&
-        pycds_in_main_interpreter()) {
-        server.attach();
-    }
+    // What an interpreter imports for itself is in most processes no reason to ask for an image.
+    if (server.attach_ != nullptr && pycds_in_main_interpreter() && program_runs()) server.attach();
     if (server.armed_ && count == 1 && keyword_count == 0) {
         if (PyObject* code = server.serve(self, arguments[0])) return code;
     } else {

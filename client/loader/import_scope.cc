@@ -1,6 +1,7 @@
 #include "client/loader/import_scope.h"
 
 #include "client/interp/internals.h"
+#include "client/interp/interp.h"
 #include "client/loader/get_code.h"
 #include "client/loader/patterns.h"
 #include "client/loader/scrub.h"
@@ -14,8 +15,9 @@ constexpr const char* kMethodNames[] = {"__enter__", "__exit__"};
 constexpr size_t kEnter = 0;
 constexpr size_t kExit = 1;
 
-// What fewer modules leave behind is not worth looking for.
-constexpr uint32_t kModulesWorthScrubbing = 64;
+// What fewer modules leave behind is not worth looking for. Where reference counts are written, pages that
+// are given back are written again when the interpreter ends, which short programs would feel.
+constexpr uint32_t kModulesWorthScrubbing = interp::kRefcountsAreWritten ? 256 : 64;
 
 // How often to look whether importlib has returned: it is about to, and CPython calls 32 times in a row
 // (NPENDINGCALLS of Include/internal/pycore_ceval_state.h).

@@ -2,6 +2,7 @@
 
 #include "client/interp/common_layout.h"
 #include "client/interp/internals.h"
+#include "client/loader/frames.h"
 #include "client/interp/interned_table.h"
 #include "src/common/base/checked.h"
 
@@ -14,35 +15,6 @@ constexpr const char* kCapsuleName = "_pycds.interning";
 
 void at_end(PyObject*) {
     the_interning.end();
-}
-
-// Older than any program: its strings were there when the client started.
-bool is_frozen(const PyCodeObject* code) {
-    constexpr char kPrefix[] = "<frozen ";
-    for (Py_ssize_t i = 0; kPrefix[i] != '\0'; ++i) {
-        if (i >= PyUnicode_GET_LENGTH(code->co_filename) ||
-            PyUnicode_READ_CHAR(code->co_filename, i) != static_cast<Py_UCS4>(kPrefix[i])) {
-            return false;
-        }
-    }
-    return true;
-}
-
-// Calls visit(code) for the code that runs in this thread. False if one call returned that.
-template <typename Visit>
-bool for_each_running_code(Visit visit) {
-    PyFrameObject* frame = PyEval_GetFrame();
-    Py_XINCREF(frame);
-    bool ok = true;
-    while (frame != nullptr) {
-        PyCodeObject* code = PyFrame_GetCode(frame);
-        if (ok && !is_frozen(code)) ok = visit(code);
-        Py_DECREF(code);
-        PyFrameObject* back = PyFrame_GetBack(frame);
-        Py_DECREF(frame);
-        frame = back;
-    }
-    return ok;
 }
 
 // Adds the strings among the constants of a code object, and of those in it, to a set: what a program may

@@ -1,0 +1,44 @@
+// What code runs in this thread. Freestanding.
+#pragma once
+
+#include <Python.h>
+
+namespace pycds::loader {
+
+// Part of the interpreter, older than any program: importlib, site, runpy.
+inline bool is_frozen(const PyCodeObject* code) {
+    constexpr char kPrefix[] = "<frozen ";
+    for (Py_ssize_t i = 0; kPrefix[i] != '\0'; ++i) {
+        if (i >= PyUnicode_GET_LENGTH(code->co_filename) ||
+            PyUnicode_READ_CHAR(code->co_filename, i) != static_cast<Py_UCS4>(kPrefix[i])) {
+            return false;
+        }
+    }
+    return true;
+}
+
+// Calls visit(code) for the code of the program that runs, from the innermost frame outwards, until one
+// call returns false; returns whether none did.
+template <typename Visit>
+bool for_each_running_code(Visit visit) {
+    PyFrameObject* frame = PyEval_GetFrame();
+    Py_XINCREF(frame);
+    bool ok = true;
+    while (frame != nullptr) {
+        PyCodeObject* code = PyFrame_GetCode(frame);
+        if (ok && !is_frozen(code)) ok = visit(code);
+        Py_DECREF(code);
+        PyFrameObject* back = PyFrame_GetBack(frame);
+        Py_DECREF(frame);
+        frame = back;
+    }
+    return ok;
+}
+
+// Does a program run, or does the interpreter import something for itself (sitecustomize at start, linecache
+// under -c)?
+inline bool program_runs() {
+    return !for_each_running_code([](PyCodeObject*) { return false; });
+}
+
+}  // namespace pycds::loader
