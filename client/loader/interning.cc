@@ -66,7 +66,7 @@ void Interning::begin(const MappedImage* images, size_t count) {
     while (at < images[0].startup_strings_end()) {
         auto* string = reinterpret_cast<PyObject*>(at);
         at = align_up(at + interp::str_size(string), image::kObjectAlignment);
-        make_canonical(string);
+        if (!pycds_is_slot_name(string)) make_canonical(string);
     }
 }
 
