@@ -77,8 +77,13 @@ int pycds_is_slot_name(PyObject* string) {
 
 void pycds_defer_collection(int allocations) {
     struct _gc_runtime_state* gc = &PyThreadState_Get()->interp->gc;
+    if (allocations == 0) {
+        /* Also where somebody has begun to watch meanwhile. */
+        if (gc->generations[0].count < 0) gc->generations[0].count = 0;
+        return;
+    }
     if (gc->debug != 0 || (gc->callbacks != NULL && PyList_GET_SIZE(gc->callbacks) != 0)) return;
-    if (allocations != 0 || gc->generations[0].count < 0) gc->generations[0].count = -allocations;
+    gc->generations[0].count = -allocations;
 }
 
 int pycds_is_finalizing(void) {
