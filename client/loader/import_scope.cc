@@ -72,7 +72,17 @@ PyObject* ImportScope::exit(PyObject* self, PyObject* const* arguments, Py_ssize
                             PyObject* keywords) {
     PyObject* result =
         call_method(scope.methods_.function(kExit), self, arguments, count, keywords);
-    if (result != nullptr) scope.end_import();
+    if (result != nullptr) {
+        scope.end_import();
+    } else {
+        // It is over all the same: importlib's `with` statement has been left.
+        PyObject* type = nullptr;
+        PyObject* value = nullptr;
+        PyObject* traceback = nullptr;
+        PyErr_Fetch(&type, &value, &traceback);
+        scope.end_import();
+        PyErr_Restore(type, value, traceback);
+    }
     return result;
 }
 
