@@ -24,16 +24,49 @@ STARTUP |= set(sys.builtin_module_names) | {"_pycds"}
 
 
 def is_left_out(module):
-    return (not isinstance(module, types.ModuleType) or module.__name__ in STARTUP or id(vars(module)) in STARTUP_NAMESPACES
-            or getattr(getattr(module.__spec__, "loader", None), "__name__", "") == "FrozenImporter")
+    return (
+        not isinstance(
+            module,
+            types.ModuleType) or module.__name__ in STARTUP or id(
+            vars(module)) in STARTUP_NAMESPACES or getattr(
+                getattr(
+                    module.__spec__,
+                    "loader",
+                    None),
+            "__name__",
+            "") == "FrozenImporter")
 
 
 # Set by importlib, which is loaded first.
-BY_IMPORTLIB = {"__name__", "__doc__", "__package__", "__loader__", "__spec__", "__path__", "__file__", "__cached__",
-                "__builtins__"}
+BY_IMPORTLIB = {
+    "__name__",
+    "__doc__",
+    "__package__",
+    "__loader__",
+    "__spec__",
+    "__path__",
+    "__file__",
+    "__cached__",
+    "__builtins__"}
 
-CLASSES_OF_C = ("datetime", "_socket", "_ssl", "zlib", "array", "mmap", "select", "_decimal", "_elementtree",
-                "pyexpat", "_struct", "_pickle", "_json", "_csv", "_bisect", "_random", "unicodedata")
+CLASSES_OF_C = (
+    "datetime",
+    "_socket",
+    "_ssl",
+    "zlib",
+    "array",
+    "mmap",
+    "select",
+    "_decimal",
+    "_elementtree",
+    "pyexpat",
+    "_struct",
+    "_pickle",
+    "_json",
+    "_csv",
+    "_bisect",
+    "_random",
+    "unicodedata")
 
 
 def strings_below(value, path):
@@ -49,7 +82,14 @@ def strings_below(value, path):
 
 
 def strings_of_code(code, path):
-    for name in ("co_name", "co_qualname", "co_filename", "co_names", "co_varnames", "co_freevars", "co_cellvars"):
+    for name in (
+        "co_name",
+        "co_qualname",
+        "co_filename",
+        "co_names",
+        "co_varnames",
+        "co_freevars",
+            "co_cellvars"):
         yield from strings_below(getattr(code, name), "%s.%s" % (path, name))
     for number, constant in enumerate(code.co_consts):
         if isinstance(constant, types.CodeType):
@@ -67,8 +107,10 @@ def functions(module):
             for part in (value.fget, value.fset):
                 yield from below(part, depth)
         elif isinstance(value, types.FunctionType):
-            if value.__module__ == module.__name__ and id(value.__globals__) not in STARTUP_NAMESPACES:
-                yield "%s:%s:%d" % (value.__module__, value.__qualname__, value.__code__.co_firstlineno), value
+            if value.__module__ == module.__name__ and id(
+                    value.__globals__) not in STARTUP_NAMESPACES:
+                line = value.__code__.co_firstlineno
+                yield "%s:%s:%d" % (value.__module__, value.__qualname__, line), value
         elif isinstance(value, type) and value.__module__ == module.__name__ and depth < 3:
             for item in list(vars(value).values()):
                 yield from below(item, depth + 1)
@@ -90,8 +132,8 @@ def everything():
             for where, string in strings_of_code(function.__code__, path):
                 seen[where] = string
         for item in list(vars(module).values()):
-            if (isinstance(item, type) and item.__module__ == module.__name__ and id(item) not in built_in
-                    and module.__name__ not in TAKE_NAMES):
+            if (isinstance(item, type) and item.__module__ == module.__name__ and id(
+                    item) not in built_in and module.__name__ not in TAKE_NAMES):
                 for key in vars(item):
                     if type(key) is str:
                         seen["%s.%s has %s" % (module.__name__, item.__qualname__, key)] = key
@@ -106,7 +148,8 @@ def relation():
     relation = {}
     for text, occurrences in by_text.items():
         numbers = {}
-        relation[text] = [(where, numbers.setdefault(identity, len(numbers))) for where, identity in occurrences]
+        relation[text] = [(where, numbers.setdefault(identity, len(numbers)))
+                          for where, identity in occurrences]
     return relation
 
 
@@ -119,7 +162,8 @@ def own():
     seen = everything()
     for where, string in seen.items():
         # Names and what looks like one are interned, wherever they come from.
-        if (is_interned(string) and ".co_filename" not in where) or ".co_name" in where or ".co_varnames" in where:
+        is_name = ".co_name" in where or ".co_varnames" in where
+        if is_name or (is_interned(string) and ".co_filename" not in where):
             if sys.intern("".join(list(string))) is not string:
                 wrong.append("sys.intern " + where)
             if eval(compile(repr(string), "literal", "eval")) is not string and is_interned(string):
@@ -152,7 +196,8 @@ def attributes():
         instance = Derived()
         setattr(instance, name, 3)
         key = next(k for k in vars(instance) if k == name)
-        if (getattr(Base(), name), getattr(Derived, name), getattr(instance, name)) != (1, 2, 3) or key is not name:
+        if (getattr(Base(), name), getattr(Derived, name), getattr(
+                instance, name)) != (1, 2, 3) or key is not name:
             wrong.append(name)
         # The same by a name that is not interned.
         other = "".join(list(name))
@@ -166,13 +211,22 @@ def attributes():
         if hasattr(Derived, name) and name not in dir(object):
             wrong.append(name)
     # Names that are slots, out of archived code.
-    slots = [s for s in strings.values() if s in ("__len__", "__getitem__", "__call__", "__eq__", "__hash__")]
+    slots = [
+        s for s in strings.values() if s in (
+            "__len__",
+            "__getitem__",
+            "__call__",
+            "__eq__",
+            "__hash__")]
     for slot in slots:
         made = type("Made", (), {})
         setattr(made, strings[slot], lambda self, *a: 5)
         try:
-            wrong += [] if {"__len__": len, "__call__": lambda x: x(), "__hash__": hash,
-                            "__getitem__": lambda x: x[1], "__eq__": lambda x: x == 1}[slot](made()) == 5 else [slot]
+            wrong += [] if {"__len__": len,
+                            "__call__": lambda x: x(),
+                            "__hash__": hash,
+                            "__getitem__": lambda x: x[1],
+                            "__eq__": lambda x: x == 1}[slot](made()) == 5 else [slot]
         except TypeError:
             wrong.append(slot)
     return wrong, len(names), len(slots)
@@ -180,10 +234,13 @@ def attributes():
 
 def slots():
     """Classes to which special methods are added one by one, after they have been made."""
-    names = sorted({key for kind in (object, int, float, list, dict, str, set, type, type(iter("")), type(slots), property,
-                                     type((lambda: (yield))()), importlib.import_module("asyncio").Future)
-                    for key in vars(kind) if type(vars(kind)[key]).__name__ == "wrapper_descriptor"})
-    names += ["__getattr__", "__del__", "__imatmul__", "__aiter__", "__anext__", "__await__", "__set__", "__delete__"]
+    kinds = [object, int, float, list, dict, str, set, type, property, type(iter("")), type(slots),
+             type((lambda: (yield))()), importlib.import_module("asyncio").Future]
+    names = sorted({key for kind in kinds for key, value in vars(kind).items()
+                    if type(value).__name__ == "wrapper_descriptor"})
+    names += ["__getattr__", "__del__", "__imatmul__", "__aiter__", "__anext__", "__await__",
+              "__set__",
+              "__delete__"]
     uses = (
         "a + 1", "1 + a", "a - 1", "1 - a", "a * 2", "2 * a", "a @ 1", "1 @ a",
         "a / 1", "1 / a", "a // 1", "1 // a", "a % 1", "1 % a", "divmod(a, 1)",
@@ -194,8 +251,10 @@ def slots():
         "1 in a", "hash(a)", "str(a)", "repr(a)", "a == 1", "a != 1", "a < 1",
         "a <= 1", "a > 1", "a >= 1", "operator.index(a)", "a.__class__(5)", "aiter(a)",
         "holder.a", "setattr(holder, 'a', 1)", "delattr(holder, 'a')",
-        "operator.iadd(a, 1)", "operator.imul(a, 1)", "operator.imod(a, 1)", "operator.imatmul(a, 1)",
-        "operator.ior(a, 1)", "operator.ilshift(a, 1)", "operator.ipow(a, 1)", "operator.isub(a, 1)",
+        "operator.iadd(a, 1)", "operator.imul(a, 1)", "operator.imod(a, 1)",
+        "operator.imatmul(a, 1)",
+        "operator.ior(a, 1)", "operator.ilshift(a, 1)", "operator.ipow(a, 1)",
+        "operator.isub(a, 1)",
         "operator.setitem(a, 0, 1)", "operator.delitem(a, 0)", "asyncio.ensure_future(a)",
     )
     import asyncio
@@ -217,8 +276,8 @@ def slots():
         a = B()
         Holder = type("Holder", (), {"a": a})
         holder = Holder()
-        setattr(A, name, classmethod(lambda cls, *x, log=log: log.append("new") or object.__new__(cls)) if name == "__new__"
-                else method)
+        setattr(A, name, classmethod(lambda cls, *x, log=log: log.append("new")
+                or object.__new__(cls)) if name == "__new__" else method)
         for use in uses:
             try:
                 eval(use, {"a": a, "holder": holder, "operator": operator, "asyncio": asyncio})
@@ -245,8 +304,16 @@ def copies():
             continue
         for path, function in functions(module):
             code = function.__code__
-            names = [code.co_names, code.co_varnames, code.co_name, [c for c in code.co_consts if type(c) is str]]
-            hashes[path] = hashlib.sha256(pickle.dumps(names, 4) + marshal.dumps(names, 2)).hexdigest()[:8]
+            names = [code.co_names, code.co_varnames, code.co_name,
+                     [c for c in code.co_consts if type(c) is str]]
+            hashes[path] = hashlib.sha256(
+                pickle.dumps(
+                    names,
+                    4) +
+                marshal.dumps(
+                    names,
+                    2)).hexdigest()[
+                :8]
             for version in (2, 4):
                 again = marshal.loads(marshal.dumps(code, version))
                 if again != code or again.co_names != code.co_names or any(
@@ -265,7 +332,8 @@ def main():
             importlib.import_module(name)
         except ImportError:
             pass
-    print(json.dumps({"relation": relation, "own": own, "attributes": attributes, "slots": slots, "copies": copies}[sys.argv[1]]()))
+    print(json.dumps({"relation": relation, "own": own, "attributes": attributes,
+          "slots": slots, "copies": copies}[sys.argv[1]]()))
 
 
 main()

@@ -8,13 +8,48 @@ import harness
 HERE = os.path.dirname(os.path.abspath(__file__))
 IDENTITY = os.path.join(HERE, "identity.py")
 
-MODULES = ("argparse", "asyncio", "decimal", "_pydecimal", "datetime", "_pydatetime", "email.message", "email.parser",
-           "http.server", "json", "logging.config", "multiprocessing.pool", "pickle", "socket", "socketserver",
-           "sqlite3", "ssl", "tarfile", "tempfile", "tkinter", "typing", "unittest.mock", "urllib.request", "uuid",
-           "xml.dom.minidom", "xml.etree.ElementTree", "xmlrpc.client", "zipfile", "flask", "requests", "pymongo")
+MODULES = (
+    "argparse",
+    "asyncio",
+    "decimal",
+    "_pydecimal",
+    "datetime",
+    "_pydatetime",
+    "email.message",
+    "email.parser",
+    "http.server",
+    "json",
+    "logging.config",
+    "multiprocessing.pool",
+    "pickle",
+    "socket",
+    "socketserver",
+    "sqlite3",
+    "ssl",
+    "tarfile",
+    "tempfile",
+    "tkinter",
+    "typing",
+    "unittest.mock",
+    "urllib.request",
+    "uuid",
+    "xml.dom.minidom",
+    "xml.etree.ElementTree",
+    "xmlrpc.client",
+    "zipfile",
+    "flask",
+    "requests",
+    "pymongo")
 
 # Functions that the client replaces, and what only it has.
 REPLACED = ("_frozen_importlib", "re._compiler:compile", "re._compiler has compile")
+
+OF_A_USER = """
+import argparse
+class C:
+    def argument_default(self, unheard_of, x='unheard_of'):
+        return [unheard_of, 'argument_default', 'unheard_of_%s', x, 'never']
+"""
 
 
 class Interning(harness.PythonCase):
@@ -47,8 +82,8 @@ class Interning(harness.PythonCase):
         for text in set(stock) | set(served):
             one, other = classes(served.get(text, [])), classes(stock.get(text, []))
             if one != other:
-                differing[text] = [(where, one.get(where), other.get(where)) for where in sorted(set(one) | set(other))
-                                   if one.get(where) != other.get(where)][:3]
+                differing[text] = [(where, one.get(where), other.get(where)) for where in sorted(
+                    set(one) | set(other)) if one.get(where) != other.get(where)][:3]
         self.assertEqual(differing, {}, len(differing))
 
     def test_every_name_is_interned(self):
@@ -65,7 +100,7 @@ class Interning(harness.PythonCase):
         self.assertGreater(slots, 3)
 
     def test_slots_are_set(self):
-        """CPython compares the names of slots by address (update_slot() of Objects/typeobject.c)."""
+        """CPython compares names of slots by address (update_slot() of Objects/typeobject.c)."""
         self.assert_like_stock(IDENTITY, "slots", *MODULES)
 
     def test_pickle_and_marshal(self):
@@ -99,8 +134,7 @@ class Late:
         except ImportError as error:
             found = 'no import'
         setattr(type(self), a, 1)
-        print(self.name, a is b, getattr(type(self), b), found, intern('argument_default') == 'argument_default',
-              flush=True)
+        print(self.name, a is b, getattr(type(self), b), found, intern('x_y') == 'x_y', flush=True)
 argparse.late = Late('module')
 sys.late = Late('sys')
 cycle = Late('cycle'); cycle.me = cycle
@@ -109,7 +143,7 @@ sys.modules['late'] = Late('modules')
 @atexit.register
 def at_exit():
     import difflib, tarfile
-    print(sys.intern('unified_' + 'diff') is difflib.unified_diff.__name__, tarfile.TarFile.__name__)
+    print(sys.intern('unified_' + 'diff') is difflib.unified_diff.__name__, tarfile.__name__)
     def work():
         import http.client
         print(http.client.HTTPConnection.__name__)
@@ -137,7 +171,8 @@ for n in range(6):
     del made
 print(own(argparse.ArgumentParser))
 import email.mime.text, xml.dom.minidom, unittest.mock
-print(own(unittest.mock.NonCallableMock), own(xml.dom.minidom.Document), own(argparse.ArgumentParser))
+print(own(unittest.mock.NonCallableMock), own(xml.dom.minidom.Document))
+print(own(argparse.ArgumentParser))
 """)
 
     SUBINTERPRETERS = """
@@ -208,9 +243,11 @@ import multiprocessing.pool
 """)
 
     def test_errors_while_ending(self):
-        self.ends_as_in_stock("import argparse, atexit\natexit.register(lambda: 1 / 0)\nraise KeyError('description')")
-        self.ends_as_in_stock("import argparse, threading, time\n"
-                              "threading.Thread(target=time.sleep, args=(99,), daemon=True).start()\nprint(1)")
+        self.ends_as_in_stock(
+            "import argparse, atexit\natexit.register(lambda: 1 / 0)\nraise KeyError('help')")
+        self.ends_as_in_stock(
+            "import argparse, threading, time\n"
+            "threading.Thread(target=time.sleep, args=(99,), daemon=True).start()\nprint(1)")
 
     def test_modules_of_two_images(self):
         """Strings that a system image and a user's own have both are one."""
@@ -221,8 +258,7 @@ import multiprocessing.pool
             for name in ("one", "two"):
                 path = os.path.join(directory, name + ".py")
                 with open(path, "w") as file:
-                    file.write("import argparse\nclass C:\n    def argument_default(self, unheard_of, x='unheard_of'):\n"
-                               "        return [unheard_of, 'argument_default', 'unheard_of_%s', x, 'never']\n" % name)
+                    file.write(OF_A_USER % name)
                 os.chmod(path, 0o600)  # nothing for everybody's image
                 paths.write(path + "\n")
         self.assertEqual(self.run_python("-m", "compileall", "-q", directory).returncode, 0)
