@@ -3,6 +3,8 @@
 #define Py_BUILD_CORE 1
 #include "client/interp/internals.h"
 
+#include <string.h>
+
 #include "internal/pycore_interp.h"
 #include "internal/pycore_runtime.h"
 
@@ -57,10 +59,31 @@ void pycds_intern_hashed_names(void) {
     }
 }
 
+int pycds_is_slot_name(PyObject* string) {
+#ifdef VERSION_HAS_SLOT_STRINGS
+    const Py_ssize_t length = PyUnicode_GET_LENGTH(string) - 4;
+    if (!PyUnicode_IS_COMPACT_ASCII(string) || length <= 0) return 0;
+    const char* text = (const char*)PyUnicode_DATA(string);
+    if (memcmp(text, "__", 2) != 0 || memcmp(text + 2 + length, "__", 2) != 0) return 0;
+    for (size_t i = 0; i < sizeof version_slot_names / sizeof *version_slot_names; ++i) {
+        const char* name = version_slot_names[i];
+        if (strlen(name) == (size_t)length && memcmp(text + 2, name, (size_t)length) == 0) return 1;
+    }
+#else
+    (void)string;
+#endif
+    return 0;
+}
+
 void pycds_defer_collection(int allocations) {
     struct _gc_runtime_state* gc = &PyThreadState_Get()->interp->gc;
+    if (allocations == 0) {
+        /* Also where somebody has begun to watch meanwhile. */
+        if (gc->generations[0].count < 0) gc->generations[0].count = 0;
+        return;
+    }
     if (gc->debug != 0 || (gc->callbacks != NULL && PyList_GET_SIZE(gc->callbacks) != 0)) return;
-    if (allocations != 0 || gc->generations[0].count < 0) gc->generations[0].count = -allocations;
+    gc->generations[0].count = -allocations;
 }
 
 int pycds_is_finalizing(void) {

@@ -38,6 +38,10 @@ PyObject *pycds_interned_dict(void);
  * computed: it has, for the process's own strings. */
 void pycds_intern_hashed_names(void);
 
+/* Is it the name of a slot that this version's own C code compares by address with a string that it
+ * interned when it started? Then that one must stay canonical. */
+int pycds_is_slot_name(PyObject *string);
+
 /* Automatic collections of the young generation wait for that many more allocations than usual from now
  * on, or, with 0, no longer wait; unless somebody watches collections (gc.callbacks, gc.set_debug()). */
 void pycds_defer_collection(int allocations);

@@ -17,7 +17,7 @@ constexpr size_t kExit = 1;
 
 // What fewer modules leave behind is not worth looking for. Where reference counts are written, pages that
 // are given back are written again when the interpreter ends, which short programs would feel.
-constexpr uint32_t kModulesWorthScrubbing = interp::kRefcountsAreWritten ? 256 : 64;
+constexpr uint32_t kModulesWorthScrubbing = interp::kRefcountsAreWritten ? 192 : 64;
 
 // How often to look whether importlib has returned: it is about to, and CPython calls 32 times in a row
 // (NPENDINGCALLS of Include/internal/pycore_ceval_state.h).
@@ -86,7 +86,17 @@ PyObject* ImportScope::exit(PyObject* self, PyObject* const* arguments, Py_ssize
                             PyObject* keywords) {
     PyObject* result =
         call_method(scope.methods_.function(kExit), self, arguments, count, keywords);
-    if (result != nullptr) scope.end_import();
+    if (result != nullptr) {
+        scope.end_import();
+    } else {
+        // It is over all the same: importlib's `with` statement has been left.
+        PyObject* type = nullptr;
+        PyObject* value = nullptr;
+        PyObject* traceback = nullptr;
+        PyErr_Fetch(&type, &value, &traceback);
+        scope.end_import();
+        PyErr_Restore(type, value, traceback);
+    }
     return result;
 }
 

@@ -85,7 +85,7 @@ void Interning::begin(const MappedImage* images, size_t count) {
     while (at < images[0].startup_strings_end()) {
         auto* string = reinterpret_cast<PyObject*>(at);
         at = align_up(at + interp::str_size(string), image::kObjectAlignment);
-        make_canonical(string, seen);
+        if (!pycds_is_slot_name(string)) make_canonical(string, seen);
     }
     Py_XDECREF(seen);
     PyErr_Clear();

@@ -71,6 +71,8 @@ class RegionScrub {
             const auto wanted = static_cast<ssize_t>(count * sizeof(uint64_t));
             if (pread(pagemap_, entries, static_cast<size_t>(wanted),
                       static_cast<off_t>(address / kPageSize * sizeof(uint64_t))) != wanted) {
+                // What the last group goes on with is not known.
+                if (joined_to_next_) group_matters_ = true;
                 break;
             }
             for (uint64_t i = 0; i < count; ++i) {
@@ -156,10 +158,18 @@ class RegionScrub {
     }
 
     bool disposable(PyObject* object) const {
-        if (code_) return interp::code_is_disposable(reinterpret_cast<PyCodeObject*>(object));
+        if (code_) {
+            const auto* code = reinterpret_cast<const PyCodeObject*>(object);
+            return interp::code_is_disposable(code) && has_own_filename(code);
+        }
         if (Py_TYPE(object) == &PyUnicode_Type) return interp::str_is_disposable(object);
         if (Py_TYPE(object) == &PyBytes_Type) return interp::bytes_is_disposable(object);
         return true;
+    }
+
+    // What others can write into a code object besides caches: _imp._fix_co_filename().
+    bool has_own_filename(const PyCodeObject* code) const {
+        return reinterpret_cast<uint64_t>(code->co_filename) - image_.base() < image_.size();
     }
 
     // Does an object lie across this offset, the start of a page?
