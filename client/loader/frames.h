@@ -1,4 +1,4 @@
-// What code runs in this thread. Freestanding.
+// What code runs in this process. Freestanding.
 #pragma once
 
 #include <Python.h>
@@ -17,20 +17,22 @@ inline bool is_frozen(const PyCodeObject* code) {
     return true;
 }
 
-// Calls visit(code) for the code of the program that runs, from the innermost frame outwards, until one
-// call returns false; returns whether none did.
+// Calls visit(code) for the code of the program that runs, in all threads of this interpreter, until one
+// call returns false; returns whether none did. `visit` runs no Python code.
 template <typename Visit>
 bool for_each_running_code(Visit visit) {
-    PyFrameObject* frame = PyEval_GetFrame();
-    Py_XINCREF(frame);
     bool ok = true;
-    while (frame != nullptr) {
-        PyCodeObject* code = PyFrame_GetCode(frame);
-        if (ok && !is_frozen(code)) ok = visit(code);
-        Py_DECREF(code);
-        PyFrameObject* back = PyFrame_GetBack(frame);
-        Py_DECREF(frame);
-        frame = back;
+    PyThreadState* thread = PyInterpreterState_ThreadHead(PyInterpreterState_Get());
+    for (; thread != nullptr; thread = PyThreadState_Next(thread)) {
+        PyFrameObject* frame = PyThreadState_GetFrame(thread);
+        while (frame != nullptr) {
+            PyCodeObject* code = PyFrame_GetCode(frame);
+            if (ok && !is_frozen(code)) ok = visit(code);
+            Py_DECREF(code);
+            PyFrameObject* back = PyFrame_GetBack(frame);
+            Py_DECREF(frame);
+            frame = back;
+        }
     }
     return ok;
 }
