@@ -11,6 +11,7 @@ import signal
 import sys
 import threading
 
+import giving
 import hammer_state
 import workloads
 from giving import TRACED, agree, expected, give_back, given_back
@@ -62,7 +63,7 @@ def place(code, *more):
 
 
 class Log:
-    """Events of code that is not this file's, in their order."""
+    """Events of code under test, in their order."""
 
     def __init__(self):
         self.count = 0
@@ -140,7 +141,7 @@ def under_monitoring():
     def watch(kind, turn_off):
         def callback(code, *arguments):
             some()
-            if code.co_filename != __file__:
+            if code.co_filename not in (__file__, giving.__file__):
                 numbers = [a for a in arguments if isinstance(a, int)]
                 log.add(place(code, kind, numbers))
             return monitoring.DISABLE if turn_off else None

@@ -252,10 +252,17 @@ import multiprocessing.pool
 
     def test_modules_of_two_images(self):
         """Strings that a system image and a user's own have both are one."""
-        directory = os.path.join(self.daemon.directory, "own")
+        daemon = harness.Daemon().start()
+        self.addCleanup(daemon.remove)
+        self.addCleanup(daemon.stop)
+        directory = os.path.join(daemon.directory, "own")
         os.mkdir(directory)
+        listed = self.run_python("-c", "import argparse, json, sys\n"
+                                 "for m in list(sys.modules.values()):\n"
+                                 "    print(getattr(m, '__file__', None))").stdout.decode()
         plan = os.path.join(directory, "plan")
         with open(plan, "w") as paths:
+            paths.writelines(path + "\n" for path in listed.split() if path.endswith(".py"))
             for name in ("one", "two"):
                 path = os.path.join(directory, name + ".py")
                 with open(path, "w") as file:
@@ -263,7 +270,7 @@ import multiprocessing.pool
                 os.chmod(path, 0o600)  # nothing for everybody's image
                 paths.write(path + "\n")
         self.assertEqual(self.run_python("-m", "compileall", "-q", directory).returncode, 0)
-        self.daemon.ctl("build", "--python", self.python, "--trace", plan)
+        daemon.ctl("build", "--python", self.python, "--trace", plan)
         program = """
 import sys, one, two, argparse, json
 a = one.C().argument_default(1) + two.C().argument_default(1)
@@ -273,10 +280,11 @@ print([x is y for x in a + own + ['unheard_of', 'argument_default', 'never'] for
        if x == y and type(x) is str])
 print([sys.intern(''.join(list(s))) is s for s in a if type(s) is str])
 """
-        self.assert_like_stock("-W", "ignore", "-c", program, cwd=directory)
-        stats, _ = self.stats(program, cwd=directory)
+        on = daemon.on(self.python)
+        self.assert_like_stock("-W", "ignore", "-c", program, on=on, cwd=directory)
+        stats, _ = self.stats(program, environment=on, cwd=directory)
         self.assertGreater(stats["served"], 5)
-        self.assertEqual(len(stats["images"]), len(self.daemon.ctl_json("list")["images"]))
+        self.assertEqual(len(stats["images"]), len(daemon.ctl_json("list")["images"]))
 
 
 if __name__ == "__main__":

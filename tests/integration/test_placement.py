@@ -22,17 +22,16 @@ class Placement(harness.PythonCase):
     def setUpClass(cls):
         super().setUpClass()
         cls.daemon.ctl("build", "--python", cls.python, "--all")
-        answer = subprocess.run([cls.python, "-c", "import sys; print(sys.version_info >= (3, 12))"],
-                                env=harness.clean_environment(), stdout=subprocess.PIPE, check=True)
+        recent = "import sys; print(sys.version_info >= (3, 12))"
+        answer = subprocess.run([cls.python, "-c", recent], env=harness.clean_environment(),
+                                stdout=subprocess.PIPE, check=True)
         cls.immortal = answer.stdout == b"True\n"
 
     def regions(self, code, **extra):
         """By region: pages of a process that has run `code`, summed over its images."""
         process = subprocess.Popen([self.python, "-u", "-c", code + LIVE], env=self.on(**extra),
                                    stdin=subprocess.PIPE, stdout=subprocess.PIPE)
-        self.addCleanup(process.stdout.close)
-        self.addCleanup(process.wait)
-        self.addCleanup(process.stdin.close)
+        self.addCleanup(process.communicate, b"\n")
         self.assertEqual(process.stdout.readline(), b"\n")
         sums = {}
         for image in self.daemon.ctl_json("list")["images"]:
@@ -41,7 +40,7 @@ class Placement(harness.PythonCase):
             if shown.returncode != 0:
                 continue  # an image that it does not map
             for region in json.loads(shown.stdout)["processes"][0]["regions"]:
-                into = sums.setdefault(region["kind"], dict.fromkeys(("dirty", "cold", "objects"), 0))
+                into = sums.setdefault(region["kind"], {"dirty": 0, "cold": 0, "objects": 0})
                 into["dirty"] += region["dirty"]
                 into["cold"] += region["dirty"] - region["hot_dirty"]
                 into["objects"] += region["objects"]

@@ -126,6 +126,7 @@ async def consume(queue):
 
 
 async def converse(n):
+    asyncio.get_running_loop().slow_callback_duration = 60  # under -X dev it would say so
     queue = asyncio.Queue(2)
     async with asyncio.Lock():
         return await asyncio.gather(produce(queue, n % 9 + 1), consume(queue))
