@@ -86,6 +86,17 @@ void pycds_defer_collection(int allocations) {
     gc->generations[0].count = -allocations;
 }
 
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wdeprecated-declarations" /* for programs; here exactly X.Y.Z is known */
+uint64_t pycds_dict_version(PyObject* dict) { return ((PyDictObject*)dict)->ma_version_tag; }
+#pragma GCC diagnostic pop
+
+uint64_t pycds_type_version(PyTypeObject* type) {
+    /* A look-up gives it one (assign_version_tag() in Objects/typeobject.c). */
+    _PyType_Lookup(type, (PyObject*)&_Py_ID(__init__));
+    return type->tp_version_tag;
+}
+
 int pycds_is_finalizing(void) {
     return _PyRuntimeState_GetFinalizing(&_PyRuntime) != NULL;
 }

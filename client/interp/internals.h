@@ -7,6 +7,7 @@
 #pragma once
 
 #include <Python.h>
+#include <stdint.h>
 
 #ifdef __cplusplus
 extern "C" {
@@ -45,6 +46,11 @@ int pycds_is_slot_name(PyObject *string);
 /* Automatic collections of the young generation wait for that many more allocations than usual from now
  * on, or, with 0, no longer wait; unless somebody watches collections (gc.callbacks, gc.set_debug()). */
 void pycds_defer_collection(int allocations);
+
+/* A number that changes whenever a dict, or what a class or its bases have in their namespaces, changes.
+ * That of a class is 0, which never counts as unchanged, if CPython has run out of numbers. */
+uint64_t pycds_dict_version(PyObject *dict);
+uint64_t pycds_type_version(PyTypeObject *type);
 
 /* Has the interpreter begun to take itself apart? */
 int pycds_is_finalizing(void);

@@ -15,6 +15,7 @@ constinit PatternServer server;
 // module.
 constexpr const char* kFunctionNames[] = {"isstring", "_code"};
 constexpr const char* kParseName[] = {"parse"};
+constexpr const char* kClassNames[] = {"State", "SubPattern", "Tokenizer"};
 
 bool ends_with(const char* path, size_t size, const char* end) {
     const size_t end_size = std::strlen(end);
@@ -125,18 +126,18 @@ void PatternServer::install() {
     // One attempt: what is not as it was made by now is somebody's wish.
     compiler_code_ = nullptr;
     engine_ = PyDict_GetItemWithError(PyModule_GetDict(engine_module_), compile_name_);
-    PyObject* parser_globals = PyModule_GetDict(parser_module_);
+    parser_globals_ = PyModule_GetDict(parser_module_);
     PyErr_Clear();
     if (!is_function_of(original_, compiler_globals_) || !in_images(original_) ||
         engine_ == nullptr || !PyCFunction_Check(engine_) ||
         !functions_.pin_globals(kFunctionNames, compiler_globals_) ||
-        !parse_.pin_globals(kParseName, parser_globals)) {
+        !parse_.pin_globals(kParseName, parser_globals_)) {
         return;
     }
     for (size_t i = 0; i < 2; ++i) {
         if (!in_images(functions_.function(i))) return;
     }
-    if (!in_images(parse_.function(0)) || !unchanged()) return;
+    if (!in_images(parse_.function(0))) return;
     PyObject* name = PyUnicode_FromString("re._compiler");
     PyObject* function = name == nullptr ? nullptr : PyCFunction_NewEx(&definition_, nullptr, name);
     Py_XDECREF(name);
@@ -146,17 +147,36 @@ void PatternServer::install() {
         Py_INCREF(parser_module_);
         Py_INCREF(engine_module_);
         Py_INCREF(compiler_globals_);
-        armed_ = PyDict_SetItem(compiler_globals_, compile_name_, function) == 0;
+        armed_ = PyDict_SetItem(compiler_globals_, compile_name_, function) == 0 && note_versions();
         Py_DECREF(function);
     }
     PyErr_Clear();
 }
 
+// All that parsing and compiling call lies in the namespaces of re's two modules and of three classes:
+// who replaces any of it changes one of these.
+bool PatternServer::note_versions() {
+    for (size_t i = 0; i < kClasses; ++i) {
+        PyObject* found = PyDict_GetItemString(parser_globals_, kClassNames[i]);  // borrowed
+        if (found == nullptr || !PyType_Check(found)) return false;
+        classes_[i] = reinterpret_cast<PyTypeObject*>(Py_NewRef(found));
+        class_versions_[i] = pycds_type_version(classes_[i]);
+    }
+    compiler_version_ = pycds_dict_version(compiler_globals_);
+    parser_version_ = pycds_dict_version(parser_globals_);
+    return true;
+}
+
 bool PatternServer::unchanged() const {
-    return PyDict_GetItemWithError(compiler_globals_, parser_name_) == parser_module_ &&
-           PyDict_GetItemWithError(compiler_globals_, engine_name_) == engine_module_ &&
-           PyDict_GetItemWithError(PyModule_GetDict(engine_module_), compile_name_) == engine_ &&
-           functions_.unchanged() && parse_.unchanged();
+    if (pycds_dict_version(compiler_globals_) != compiler_version_ ||
+        pycds_dict_version(parser_globals_) != parser_version_) {
+        return false;
+    }
+    for (size_t i = 0; i < kClasses; ++i) {
+        const uint64_t version = pycds_type_version(classes_[i]);
+        if (version == 0 || version != class_versions_[i]) return false;
+    }
+    return PyDict_GetItemWithError(PyModule_GetDict(engine_module_), compile_name_) == engine_;
 }
 
 PyObject* PatternServer::compile(PyObject*, PyObject* const* arguments, Py_ssize_t count,

@@ -35,6 +35,7 @@ class PatternServer {
     static PyMethodDef definition_;
 
     void install();
+    bool note_versions();
     bool unchanged() const;
     // The pattern object (new reference); nullptr without an exception: stock must compile it.
     PyObject* serve(PyObject* pattern, PyObject* flags);
@@ -50,6 +51,12 @@ class PatternServer {
     PinnedFunctions<2> functions_;  // of re._compiler
     PinnedFunctions<1> parse_;      // of re._parser
     PyObject* compiler_globals_ = nullptr;
+    PyObject* parser_globals_ = nullptr;
+    static constexpr size_t kClasses = 3;
+    PyTypeObject* classes_[kClasses] = {};  // of re._parser
+    uint64_t compiler_version_ = 0;
+    uint64_t parser_version_ = 0;
+    uint64_t class_versions_[kClasses] = {};
     PyObject* parser_module_ = nullptr;
     PyObject* engine_module_ = nullptr;
     PyObject* parser_name_ = nullptr;

@@ -100,6 +100,9 @@ class Patterns(harness.PythonCase):
                 "where, name = re._parser, 'parse'" + MINE,
                 "where, name = re._compiler, '_code'" + MINE,
                 "where, name = re._compiler, 'isstring'" + MINE,
+                "where, name = re._parser, '_parse_sub'" + MINE,
+                "where, name = re._parser.Tokenizer, 'match'" + MINE,
+                "where, name = re._compiler, '_compile'" + MINE,
                 "import _sre\nwhere, name = _sre, 'compile'" + MINE,
                 "class Engine:\n    def __getattr__(self, name):\n        import _sre; print(1)\n"
                 "        return getattr(_sre, name)\nre._compiler._sre = Engine()\nprint(fresh())",
