@@ -4,6 +4,7 @@
 #include <string>
 
 #include "client/interp/common_layout.h"
+#include "client/interp/internals.h"
 
 namespace pycds::builder {
 namespace {
@@ -86,7 +87,8 @@ void Placement::count_users() {
 void Placement::choose_first_strings() {
     const auto worth = static_cast<uint32_t>(4 + graph_.modules().size() / kModulesPerUser);
     for (uint32_t n = 0; n < graph_.nodes().size(); ++n) {
-        if (!ObjectGraph::is_interned(node(n))) continue;
+        // Names of slots stay the interpreter's own.
+        if (!ObjectGraph::is_interned(node(n)) || pycds_is_slot_name(node(n).source)) continue;
         if ((node(n).at_startup && users_[n] >= worth) ||
             (users_[n] > 1 && profile_.has_name(text_of(node(n).source)))) {
             heat_[n] = kStartup;

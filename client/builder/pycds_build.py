@@ -51,6 +51,8 @@ def main():
     # The strings of these are those of every process that starts and compiles its program.
     import site  # noqa: F401  (not run)
     compile("", "", "exec")
+    if sys.version_info >= (3, 13):
+        import linecache  # noqa: F401  (what -c imports before it begins)
     import _imp
     from _frozen_importlib import ModuleSpec
     spec = ModuleSpec("_pycds_builder", None, origin=path)
