@@ -111,6 +111,7 @@ void Placement::visit_code(std::string_view module, uint32_t code, bool runs) {
     if (visited_[code]) return;
     visited_[code] = true;
     if (runs) heat(code);
+    if (profile_.hashes(module, text_of(code_of(node(code))->co_qualname))) heat_all_below(code);
     const Reference* members = graph_.references(node(code));
     for (uint32_t i = 0; i < node(code).reference_count; ++i) {
         const uint32_t member = members[i].node;
@@ -139,6 +140,21 @@ void Placement::visit_constant(std::string_view module, uint32_t constant, bool 
                     profile_.runs(module, text_of(code->co_qualname));
     }
     visit_code(module, constant, this_runs);
+}
+
+// What hashing a code object hashes: constants, docstrings among them, and tables.
+void Placement::heat_all_below(uint32_t code) {
+    const Reference* members = graph_.references(node(code));
+    for (uint32_t i = 0; i < node(code).reference_count; ++i) {
+        const uint32_t member = members[i].node;
+        if (member == Reference::kExternal) continue;
+        if (node(member).type == TypeIndex::kBytes) heat(member);
+        if (interp::kCodePointers[i] != offsetof(PyCodeObject, co_consts)) continue;
+        const Reference* constants = graph_.references(node(member));
+        for (uint32_t c = 0; c < node(member).reference_count; ++c) {
+            if (constants[c].node != Reference::kExternal) heat(constants[c].node);
+        }
+    }
 }
 
 // Names are looked up. Of constants only short ones may be keys of dicts, and docstrings never; of modules

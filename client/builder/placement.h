@@ -40,6 +40,7 @@ class Placement {
     bool is_hashed(const Node& string, bool looked_up) const;
     std::string_view package_of(uint32_t module) const;
     void heat(uint32_t node);
+    void heat_all_below(uint32_t code);
     void heat_strings_below(uint32_t node, bool looked_up);
     void heat_recorded_keys();
     void heat_what_is_redirected();

@@ -49,9 +49,10 @@ Profile Profile::parse(std::string_view text) {
             if (!line.empty()) profile.foreign_.insert(pair_key(package, line));
         } else if (kind == "key") {
             profile.keys_.emplace(line);
-        } else if (kind == "function") {
+        } else if (kind == "function" || kind == "hashed") {
             const std::string_view module = take_word(&line);
-            if (!line.empty()) profile.functions_.insert(pair_key(module, line));
+            auto& set = kind == "function" ? profile.functions_ : profile.hashed_;
+            if (!line.empty()) set.insert(pair_key(module, line));
         }
     }
     return profile;
@@ -64,6 +65,10 @@ bool Profile::runs(std::string_view module, std::string_view qualname) const {
 uint32_t Profile::popularity(std::string_view module) const {
     const auto known = modules_.find(std::string(module));
     return known == modules_.end() ? 0 : known->second;
+}
+
+bool Profile::hashes(std::string_view module, std::string_view qualname) const {
+    return hashed_.count(pair_key(module, qualname)) != 0;
 }
 
 bool Profile::has_name(std::string_view text) const {

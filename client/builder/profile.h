@@ -17,6 +17,7 @@ class Profile {
     // Reads the text form; what is not understood is passed over. One line an observation:
     //   module N MODULE            was imported by N of the programs
     //   function MODULE QUALNAME   has run
+    //   hashed MODULE QUALNAME     its code object was hashed, and with it its constants and tables
     //   name TEXT                  the process had a string of its own of that text
     //   foreign PACKAGE TEXT       may be such a name for the modules of a package: it stands in an
     //                              extension module there
@@ -27,6 +28,7 @@ class Profile {
     // How many programs import it.
     uint32_t popularity(std::string_view module) const;
     bool runs(std::string_view module, std::string_view qualname) const;
+    bool hashes(std::string_view module, std::string_view qualname) const;
     bool has_name(std::string_view text) const;
     bool has_foreign(std::string_view package, std::string_view text) const;
     bool has_key(std::string_view text) const;
@@ -40,6 +42,7 @@ class Profile {
   private:
     std::unordered_map<std::string, uint32_t> modules_;
     std::unordered_set<std::string> functions_;  // MODULE, a NUL, QUALNAME
+    std::unordered_set<std::string> hashed_;     // likewise
     std::unordered_set<std::string> names_;
     std::unordered_set<std::string> foreign_;    // PACKAGE, a NUL, TEXT
     std::unordered_set<std::string> keys_;

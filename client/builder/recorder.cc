@@ -159,6 +159,8 @@ class Recording {
         }
         record_code(RegionKind::kCodeRunOnce);
         record_code(RegionKind::kCodeFunctions);
+        record_hashed_code(RegionKind::kCodeFunctions);
+        record_hashed_code(RegionKind::kCodeRunOnce);
         record_keys();
         return std::move(lines_);
     }
@@ -211,6 +213,23 @@ class Recording {
             if (Py_TYPE(object) == &PyCode_Type || Py_TYPE(object) == &PyUnicode_Type)
                 visit(object, at);
         }
+    }
+
+    // code_hash() of Objects/codeobject.c hashes the tables too, which nothing else does.
+    void record_hashed_code(RegionKind kind) {
+        for_each_object(kind, [&](PyObject* object, uint64_t) {
+            if (Py_TYPE(object) != &PyCode_Type) return;
+            const auto* code = reinterpret_cast<const PyCodeObject*>(object);
+            const uint64_t table = reinterpret_cast<uint64_t>(code->co_linetable) - image_.base();
+            if (table >= image_.header().prefix.image_size ||
+                !written(table + sizeof(PyVarObject), sizeof(Py_hash_t))) {
+                return;
+            }
+            const std::string_view module = Profile::module_key(text_of(code->co_filename));
+            const std::string_view qualname = text_of(code->co_qualname);
+            if (module.empty() || qualname.empty() || module.find(' ') != std::string_view::npos) return;
+            add("hashed " + std::string(module) + " " + std::string(qualname));
+        });
     }
 
     void record_code(RegionKind kind) {
