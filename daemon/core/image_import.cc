@@ -200,6 +200,7 @@ Result<ImportedImage> import_image(int output_fd, const ExpectedImage& expected)
     imported.left_out = count_left_out(bytes, header);
     Result<UniqueFd> sealed = make_sealed_copy("pycds-" + imported.image.info.id, bytes);
     if (!sealed) return sealed.error();
+    use_huge_pages(sealed->get(), bytes.size());
     imported.image.fd = std::move(*sealed);
     return imported;
 }

@@ -1,6 +1,10 @@
 #include "src/common/os/sealed_memfd.h"
 
+#include <sys/mman.h>
+
 #include <cerrno>
+
+#include "src/common/base/checked.h"
 
 namespace pycds {
 namespace {
@@ -11,6 +15,12 @@ constexpr unsigned kNoExecSeal = 0x0008U;
 #else
 constexpr unsigned kNoExecSeal = MFD_NOEXEC_SEAL;
 #endif
+
+#ifndef MADV_COLLAPSE
+#define MADV_COLLAPSE 25
+#endif
+
+constexpr size_t kHugePage = size_t{2} << 20;
 
 }  // namespace
 
@@ -38,6 +48,21 @@ Result<UniqueFd> make_sealed_copy(const std::string& name, std::span<const std::
         return Error{ErrorCode::kSystem, "a sealed memfd does not show its seals"};
     }
     return fd;
+}
+
+void use_huge_pages(int fd, size_t size) {
+    const size_t whole = size / kHugePage * kHugePage;
+    if (whole == 0) return;
+    // Only a mapping that starts at a multiple of the unit can be collapsed.
+    const size_t room = whole + kHugePage;
+    void* reserved = mmap(nullptr, room, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (reserved == MAP_FAILED) return;
+    auto* aligned = reinterpret_cast<void*>(
+        align_up(reinterpret_cast<uint64_t>(reserved), uint64_t{kHugePage}));
+    if (mmap(aligned, whole, PROT_READ, MAP_SHARED | MAP_FIXED, fd, 0) != MAP_FAILED) {
+        madvise(aligned, whole, MADV_COLLAPSE);
+    }
+    munmap(reserved, room);
 }
 
 }  // namespace pycds

@@ -49,6 +49,20 @@ UniqueFd sealed(size_t size = 3 * 4096) {
     return std::move(fd).value();
 }
 
+TEST(SealedMemfd, IsTheSameInHugePages) {
+    for (const size_t size : {size_t{4096}, (size_t{5} << 20) + 3 * 4096}) {
+        const UniqueFd fd = sealed(size);
+        use_huge_pages(fd.get(), size);
+        EXPECT_TRUE(has_image_seals(fd.get()));
+        EXPECT_EQ(regular_file_size(fd.get()), static_cast<int64_t>(size));
+        const Result<Mapping> mapping = Mapping::map_read_only(fd.get(), size);
+        ASSERT_TRUE(mapping.ok());
+        const auto expected = some_bytes(size);
+        EXPECT_TRUE(std::equal(expected.begin(), expected.end(), mapping->bytes().begin(),
+                               mapping->bytes().end()));
+    }
+}
+
 TEST(UniqueFd, ClosesOnceAndMoves) {
     int raw = -1;
     {
