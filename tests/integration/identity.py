@@ -172,8 +172,9 @@ def own():
 def attributes():
     """Classes and instances with attributes of such names; keys of their dicts."""
     wrong = []
-    names = sorted({s for s in everything().values() if s.isidentifier() and len(s) < 40})[::3]
-    strings = {s: s for s in everything().values()}
+    # Those of code are interned; others (cffi makes some) become so here, or find an equal one.
+    strings = {s: s for where, s in everything().items() if ".co_" in where}
+    names = sorted(s for s in strings if s.isidentifier() and len(s) < 40)[::3]
 
     class Base:
         pass

@@ -185,7 +185,9 @@ sys.settrace(None)
             self.assertEqual(answer.stderr, b"", failing)
             served, pages, count = map(int, answer.stdout.split())
             self.assertGreater(served, 64)
-            self.assertGreater(pages, 0, failing)
+            if "settrace" not in failing:
+                # On 3.13 what runs after a tracer was there has data of its monitoring attached.
+                self.assertGreater(pages, 0, failing)
             self.assertGreaterEqual(count, 0, failing)
 
     def test_when_no_more_calls_can_be_pending(self):
