@@ -15,9 +15,12 @@ constexpr const char* kMethodNames[] = {"__enter__", "__exit__"};
 constexpr size_t kEnter = 0;
 constexpr size_t kExit = 1;
 
-// What fewer modules leave behind is not worth looking for. Where reference counts are written, pages that
-// are given back are written again when the interpreter ends, which short programs would feel.
-constexpr uint32_t kModulesWorthScrubbing = interp::kRefcountsAreWritten ? 192 : 64;
+// What fewer modules leave behind is not worth looking for.
+constexpr uint32_t kModulesWorthScrubbing = 64;
+
+// Where reference counts are written, those of what functions refer to are written again when the
+// interpreter ends: for fewer modules than this, which short programs import, that shows.
+constexpr uint32_t kModulesWorthWritingAgain = interp::kRefcountsAreWritten ? 192 : 0;
 
 // How often to look whether importlib has returned: it is about to, and CPython calls 32 times in a row
 // (NPENDINGCALLS of Include/internal/pycore_ceval_state.h).
@@ -124,7 +127,7 @@ int ImportScope::when_it_goes_on(void* self) {
     scope->waits_ = false;
     if (scope->depth_ != 0 || pycds_is_finalizing()) return 0;  // the end of that import will see to it
     if (!scope->in_importlib()) {
-        scope->scrub_now();
+        scope->scrub_images(scope->handed_out_ < kModulesWorthWritingAgain);
     } else if (scope->patience_ != 0) {
         --scope->patience_;
         scope->wait();
@@ -153,11 +156,15 @@ void ImportScope::note_hand_out() {
     if (depth_ != 0) pycds_defer_collection(kDeferredAllocations);
 }
 
-uint64_t ImportScope::scrub_now() {
+uint64_t ImportScope::scrub_now() { return scrub_images(false); }
+
+uint64_t ImportScope::scrub_images(bool spare_functions) {
     scrubbed_at_ = handed_out_;
     uint64_t pages = 0;
     CodeServer& server = code_server();
-    for (size_t i = 0; i < server.image_count(); ++i) pages += scrub(server.images()[i]);
+    for (size_t i = 0; i < server.image_count(); ++i) {
+        pages += scrub(server.images()[i], spare_functions);
+    }
     given_back_ += pages;
     return pages;
 }

@@ -45,6 +45,7 @@ class ImportScope {
 
     void begin_import();
     void end_import();
+    uint64_t scrub_images(bool spare_functions);
     void wait();
     static int when_it_goes_on(void* self);
     bool in_importlib() const;

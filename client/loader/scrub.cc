@@ -42,6 +42,13 @@ constexpr size_t kScrubbedCount = interp::kRefcountsAreWritten ? 9 : 2;
 constexpr RegionKind kOfFunctions[] = {RegionKind::kCodeFunctions, RegionKind::kStrInterned,
                                        RegionKind::kStrDoc};
 
+bool is_of_functions(RegionKind kind) {
+    for (const RegionKind one : kOfFunctions) {
+        if (one == kind) return true;
+    }
+    return false;
+}
+
 #ifndef MADV_POPULATE_WRITE
 #define MADV_POPULATE_WRITE 23  // Linux 5.14; before, it fails and nothing is lost
 #endif
@@ -225,13 +232,14 @@ class RegionScrub {
 
 }  // namespace
 
-uint64_t scrub(MappedImage& image) {
+uint64_t scrub(MappedImage& image, bool spare_functions) {
     if (static_cast<uint64_t>(sysconf(_SC_PAGESIZE)) != kPageSize) return 0;
     const UniqueFd pagemap(open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC));
     if (!pagemap) return 0;
     const image::Header& header = *image.at<const image::Header>(0);
     uint64_t given_back = 0;
     for (size_t i = 0; i < kScrubbedCount; ++i) {
+        if (spare_functions && is_of_functions(kScrubbed[i])) continue;
         const RegionEntry* region = image::find_region(header, kScrubbed[i]);
         if (region != nullptr) given_back += RegionScrub(image, *region, pagemap.get()).run();
     }

@@ -16,7 +16,8 @@ namespace pycds::loader {
 // weakly referenced, instrumented or has data of others attached. Bytecode may be running, in this
 // thread and in others. Call with the GIL; runs no Python code and allocates nothing. Does nothing
 // where /proc/self/pagemap cannot be read.
-uint64_t scrub(MappedImage& image);
+// `spare_functions`: not what function objects refer to, which is written again when they end.
+uint64_t scrub(MappedImage& image, bool spare_functions);
 
 // When the interpreter is about to free what refers to an image: takes back those of the pages
 // given back that this will write, all at once, which costs a fraction of one fault for each.
