@@ -30,6 +30,20 @@ constexpr uint32_t kPatience = 1024;
 // collected as ever.
 constexpr int kDeferredAllocations = 20'000;
 
+// Is what runs threading._shutdown(), the first that an interpreter calls when its program has ended
+// (wait_for_thread_shutdown() in Python/pylifecycle.c)? To give pages back then is for nothing.
+bool waits_for_threads() {
+    PyFrameObject* frame = PyEval_GetFrame();  // borrowed
+    if (frame == nullptr) return false;
+    PyCodeObject* code = PyFrame_GetCode(frame);
+    PyFrameObject* caller = PyFrame_GetBack(frame);
+    const bool result = caller == nullptr &&
+                        PyUnicode_CompareWithASCIIString(code->co_name, "_shutdown") == 0;
+    Py_XDECREF(caller);
+    Py_DECREF(code);
+    return result;
+}
+
 }  // namespace
 
 ImportScope& import_scope() {
@@ -125,7 +139,8 @@ void ImportScope::wait() { waits_ = Py_AddPendingCall(when_it_goes_on, this) == 
 int ImportScope::when_it_goes_on(void* self) {
     auto* scope = static_cast<ImportScope*>(self);
     scope->waits_ = false;
-    if (scope->depth_ != 0 || pycds_is_finalizing()) return 0;  // the end of that import will see to it
+    // Another import is going on, whose end will see to it; or the program has ended.
+    if (scope->depth_ != 0 || pycds_is_finalizing() || waits_for_threads()) return 0;
     if (!scope->in_importlib()) {
         scope->scrub_images(scope->handed_out_ < kModulesWorthWritingAgain);
     } else if (scope->patience_ != 0) {
