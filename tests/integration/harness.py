@@ -54,6 +54,19 @@ def wait_until(condition, what, deadline=DEADLINE):
     raise AssertionError("not within %s s: %s" % (deadline, what))
 
 
+def image_mappings(pid):
+    """Sums (kB) over the mappings of image memfds of a process, as smaps has them."""
+    sums = {"Rss": 0, "Pss": 0, "Anonymous": 0, "Swap": 0}
+    inside = False
+    with open("/proc/%s/smaps" % pid) as smaps:
+        for line in smaps:
+            if re.match(r"[0-9a-f]+-[0-9a-f]+ ", line):
+                inside = "/memfd:pycds" in line
+            elif inside and line.split(":")[0] in sums:
+                sums[line.split(":")[0]] += int(line.split()[1])
+    return sums
+
+
 class Daemon:
     """A private pycdsd in a temporary directory."""
 

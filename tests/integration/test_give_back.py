@@ -1,7 +1,6 @@
 """Giving back pages while archived code runs: results are those of a process that never does."""
 import json
 import os
-import re
 import subprocess
 import unittest
 
@@ -19,19 +18,6 @@ MUCH = ("import argparse, asyncio, email.message, logging.config, urllib.request
 
 # It happens after the first call.
 STATS = "\nimport _pycds\n_pycds.stats()\ns = _pycds.stats()\n"
-
-
-def anonymous_kib(pid):
-    """`Anonymous:` of the mappings of images."""
-    total = 0
-    inside = False
-    with open("/proc/%s/smaps" % pid) as smaps:
-        for line in smaps:
-            if re.match(r"[0-9a-f]+-[0-9a-f]+ ", line):
-                inside = "/memfd:pycds" in line
-            elif inside and line.startswith("Anonymous:"):
-                total += int(line.split()[1])
-    return total
 
 
 class GiveBack(harness.PythonCase):
@@ -133,9 +119,9 @@ for turn in range(2):
             process.stdin.flush()
             return [int(word) for word in process.stdout.readline().split()]
         pid = int(process.stdout.readline())
-        before = anonymous_kib(pid)
+        before = harness.image_mappings(pid)["Anonymous"]
         pages, counted = go_on()
-        after = anonymous_kib(pid)
+        after = harness.image_mappings(pid)["Anonymous"]
         self.assertEqual(pages, counted)
         self.assertGreater(pages, 50)
         # Nearly all of it: going on wrote a few pages again.

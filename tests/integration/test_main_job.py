@@ -1,7 +1,6 @@
 """The main job: one daemon, one image, many processes that share it and behave as stock Python."""
 import json
 import os
-import re
 import subprocess
 import unittest
 
@@ -18,19 +17,6 @@ sys.stdin.readline()
 import _pycds, json
 print(json.dumps(_pycds.stats()), flush=True)
 """
-
-
-def image_mappings(pid):
-    """Sums (kB) over the mappings of image memfds of a process."""
-    sums = {"Rss": 0, "Pss": 0, "Anonymous": 0}
-    inside = False
-    with open("/proc/%d/smaps" % pid) as smaps:
-        for line in smaps:
-            if re.match(r"[0-9a-f]+-[0-9a-f]+ ", line):
-                inside = "/memfd:pycds" in line
-            elif inside and line.split(":")[0] in sums:
-                sums[line.split(":")[0]] += int(line.split()[1])
-    return sums
 
 
 # Python functions in stock, built-in ones with the client on.
@@ -65,7 +51,7 @@ class MainJob(harness.PythonCase):
 
     def test_twenty_at_once_share_the_image(self):
         processes = self.live(PROCESSES, self.on())
-        mappings = [image_mappings(process.pid) for process in processes]
+        mappings = [harness.image_mappings(process.pid) for process in processes]
         for process in processes:
             process.stdin.write(b"\n")
             process.stdin.flush()

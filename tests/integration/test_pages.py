@@ -1,6 +1,5 @@
 """Pages of an image in live processes, as pycdsctl show --pages counts and draws them."""
 import os
-import re
 import subprocess
 import xml.etree.ElementTree
 
@@ -13,19 +12,6 @@ import sys, _pycds
 print(_pycds.stats()["served"], flush=True)
 sys.stdin.readline()
 """
-
-
-def own_kib(pid):
-    """What smaps says of the pages of image memfds that a process has for itself."""
-    total = 0
-    inside = False
-    with open("/proc/%d/smaps" % pid) as smaps:
-        for line in smaps:
-            if re.match(r"[0-9a-f]+-[0-9a-f]+ ", line):
-                inside = "/memfd:pycds" in line
-            elif inside and line.split(":")[0] in ("Anonymous", "Swap"):
-                total += int(line.split()[1])
-    return total
 
 
 class Pages(harness.PythonCase):
@@ -85,7 +71,8 @@ class Pages(harness.PythonCase):
         self.assertGreater(regions["code-once"]["dirty"], 0)
         # Somebody else counts the same.
         every = sum(self.pages(process.pid, image=image)[0]["dirty"] for image in self.images)
-        self.assertEqual(every * 4, own_kib(process.pid))
+        mappings = harness.image_mappings(process.pid)
+        self.assertEqual(every * 4, mappings["Anonymous"] + mappings["Swap"])
 
     def test_who_imports_less_has_less_of_it(self):
         # What is given back is absent too.
