@@ -18,6 +18,7 @@
 #include "src/common/image/checksum.h"
 #include "src/common/image/format.h"
 #include "src/common/image/validator.h"
+#include "src/common/os/pagemap.h"
 #include "src/common/os/sealed_memfd.h"
 #include "src/common/os/unique_fd.h"
 
@@ -117,13 +118,7 @@ class ProcessPages {
 
     // The process's own copy of a page, or nullptr if it shares the image's.
     const std::byte* page(uint64_t number) {
-        // Documentation/admin-guide/mm/pagemap.rst: present, swapped, file-mapped or shared
-        // anonymous.
-        constexpr uint64_t kPresent = uint64_t{1} << 63;
-        constexpr uint64_t kSwapped = uint64_t{1} << 62;
-        constexpr uint64_t kOfFile = uint64_t{1} << 61;
-        const uint64_t entry = entries_[number];
-        if ((entry & (kPresent | kSwapped)) == 0 || (entry & kOfFile) != 0) return nullptr;
+        if (!page_is_own(entries_[number])) return nullptr;
         if (number != cached_) {
             const auto at = static_cast<off_t>(base_ + number * kPageSize);
             if (pread(mem_.get(), cache_, kPageSize, at) != static_cast<ssize_t>(kPageSize)) {
@@ -225,10 +220,7 @@ class Recording {
                 !written(table + sizeof(PyVarObject), sizeof(Py_hash_t))) {
                 return;
             }
-            const std::string_view module = Profile::module_key(text_of(code->co_filename));
-            const std::string_view qualname = text_of(code->co_qualname);
-            if (module.empty() || qualname.empty() || module.find(' ') != std::string_view::npos) return;
-            add("hashed " + std::string(module) + " " + std::string(qualname));
+            add_code("hashed", code);
         });
     }
 
@@ -236,14 +228,11 @@ class Recording {
         for_each_object(kind, [&](PyObject* object, uint64_t at) {
             const auto* code = reinterpret_cast<const PyCodeObject*>(object);
             if (Py_TYPE(object) != &PyCode_Type || !has_run(code, at)) return;
-            const std::string_view module = Profile::module_key(text_of(code->co_filename));
-            const std::string_view qualname = text_of(code->co_qualname);
-            if (module.empty() || qualname.empty() || module.find(' ') != std::string_view::npos)
-                return;
             if (kind == RegionKind::kCodeFunctions) {
-                add("function " + std::string(module) + " " + std::string(qualname));
-            } else if (qualname == "<module>") {
-                add("module " + std::string(module));
+                add_code("function", code);
+            } else if (text_of(code->co_qualname) == "<module>") {
+                const std::string module = module_of(code);
+                if (!module.empty()) add("module " + module);
             }
         });
     }
@@ -279,6 +268,19 @@ class Recording {
         constexpr uint64_t kBytecode = offsetof(PyCodeObject, co_code_adaptive);
         return written(at + interp::kRunCounter.offset, interp::kRunCounter.size) ||
                written(at + kBytecode, interp::code_size(code) - kBytecode);
+    }
+
+    // Empty for one that cannot stand in a line.
+    static std::string module_of(const PyCodeObject* code) {
+        const std::string_view module = Profile::module_key(text_of(code->co_filename));
+        return std::string(module.find(' ') == std::string_view::npos ? module : "");
+    }
+
+    void add_code(const char* kind, const PyCodeObject* code) {
+        const std::string module = module_of(code);
+        const std::string_view qualname = text_of(code->co_qualname);
+        if (module.empty() || qualname.empty()) return;
+        add(std::string(kind) + " " + module + " " + std::string(qualname));
     }
 
     void add(const std::string& line) {

@@ -28,6 +28,9 @@ class MappedImage {
 
     uint64_t base() const { return base_; }
     uint64_t size() const { return size_; }
+    bool contains(const void* address) const {
+        return reinterpret_cast<uint64_t>(address) - base_ < size_;
+    }
     uint64_t generation() const { return generation_; }
     uint32_t root_count() const { return root_count_; }
     image::DomainKind domain() const { return domain_; }

@@ -28,10 +28,9 @@ PyObject* module_named(const char* name) {
 }
 
 bool in_images(PyObject* function) {
-    const auto code = reinterpret_cast<uint64_t>(PyFunction_GET_CODE(function));
     CodeServer& images = code_server();
     for (size_t i = 0; i < images.image_count(); ++i) {
-        if (code - images.images()[i].base() < images.images()[i].size()) return true;
+        if (images.images()[i].contains(PyFunction_GET_CODE(function))) return true;
     }
     return false;
 }
@@ -106,15 +105,12 @@ void PatternServer::note_hand_out(const char* path, size_t size, PyObject* code)
 
 void PatternServer::install() {
     PyObject* compiler = module_named("re._compiler");
-    parser_module_ = module_named("re._parser");
+    PyObject* parser = module_named("re._parser");
     engine_module_ = module_named("_sre");
     compile_name_ = PyUnicode_InternFromString("compile");
-    parser_name_ = PyUnicode_InternFromString("_parser");
-    engine_name_ = PyUnicode_InternFromString("_sre");
     PyErr_Clear();
-    if (parser_code_ == nullptr || compiler == nullptr || parser_module_ == nullptr ||
-        engine_module_ == nullptr || compile_name_ == nullptr || parser_name_ == nullptr ||
-        engine_name_ == nullptr) {
+    if (parser_code_ == nullptr || compiler == nullptr || parser == nullptr ||
+        engine_module_ == nullptr || compile_name_ == nullptr) {
         return;
     }
     compiler_globals_ = PyModule_GetDict(compiler);
@@ -126,7 +122,7 @@ void PatternServer::install() {
     // One attempt: what is not as it was made by now is somebody's wish.
     compiler_code_ = nullptr;
     engine_ = PyDict_GetItemWithError(PyModule_GetDict(engine_module_), compile_name_);
-    parser_globals_ = PyModule_GetDict(parser_module_);
+    parser_globals_ = PyModule_GetDict(parser);
     PyErr_Clear();
     if (!is_function_of(original_, compiler_globals_) || !in_images(original_) ||
         engine_ == nullptr || !PyCFunction_Check(engine_) ||
@@ -144,9 +140,9 @@ void PatternServer::install() {
     if (function != nullptr) {
         Py_INCREF(original_);
         Py_INCREF(engine_);
-        Py_INCREF(parser_module_);
         Py_INCREF(engine_module_);
         Py_INCREF(compiler_globals_);
+        Py_INCREF(parser_globals_);
         armed_ = PyDict_SetItem(compiler_globals_, compile_name_, function) == 0 && note_versions();
         Py_DECREF(function);
     }

@@ -57,10 +57,7 @@ class PatternServer {
     uint64_t compiler_version_ = 0;
     uint64_t parser_version_ = 0;
     uint64_t class_versions_[kClasses] = {};
-    PyObject* parser_module_ = nullptr;
     PyObject* engine_module_ = nullptr;
-    PyObject* parser_name_ = nullptr;
-    PyObject* engine_name_ = nullptr;
     PyObject* compile_name_ = nullptr;
 };
 

@@ -11,6 +11,7 @@
 #include "client/interp/identity.h"
 #include "src/common/base/checked.h"
 #include "src/common/image/validator.h"
+#include "src/common/os/pagemap.h"
 #include "src/common/os/unique_fd.h"
 
 namespace pycds::loader {
@@ -19,12 +20,6 @@ namespace {
 using image::kPageSize;
 using image::RegionEntry;
 using image::RegionKind;
-using image::TypeIndex;
-
-// Documentation/admin-guide/mm/pagemap.rst: present, swapped, file-mapped or shared anonymous.
-constexpr uint64_t kPresent = uint64_t{1} << 63;
-constexpr uint64_t kSwapped = uint64_t{1} << 62;
-constexpr uint64_t kOfFile = uint64_t{1} << 61;
 
 // No object has anything that is written, but for code, further from its start.
 constexpr uint64_t kLargestHeader = 128;
@@ -83,9 +78,7 @@ class RegionScrub {
                 break;
             }
             for (uint64_t i = 0; i < count; ++i) {
-                const bool own =
-                    (entries[i] & (kPresent | kSwapped)) != 0 && (entries[i] & kOfFile) == 0;
-                visit_page(region_.offset + (first + i) * kPageSize, own);
+                visit_page(region_.offset + (first + i) * kPageSize, page_is_own(entries[i]));
             }
         }
         end_group();
@@ -176,7 +169,7 @@ class RegionScrub {
 
     // What others can write into a code object besides caches: _imp._fix_co_filename().
     bool has_own_filename(const PyCodeObject* code) const {
-        return reinterpret_cast<uint64_t>(code->co_filename) - image_.base() < image_.size();
+        return image_.contains(code->co_filename);
     }
 
     // Does an object lie across this offset, the start of a page?

@@ -7,13 +7,10 @@
 #include <cstring>
 
 #include "src/common/image/format.h"
+#include "src/common/os/pagemap.h"
 
 namespace pycds::ctl {
 namespace {
-
-constexpr uint64_t kPresent = uint64_t{1} << 63;
-constexpr uint64_t kSwapped = uint64_t{1} << 62;
-constexpr uint64_t kOfFile = uint64_t{1} << 61;  // or of shared anonymous memory
 
 // Takes fields off the front of a line.
 class Fields {
@@ -67,9 +64,8 @@ bool parse_line(std::string_view line, MapsEntry* entry) {
 }  // namespace
 
 PageState page_state(uint64_t pagemap_entry) {
-    if ((pagemap_entry & (kPresent | kSwapped)) == 0) return PageState::kAbsent;
-    // "Swapped" and of a file: the kernel is moving the page just now (a migration entry).
-    return (pagemap_entry & kOfFile) != 0 ? PageState::kShared : PageState::kDirty;
+    if (!page_exists(pagemap_entry)) return PageState::kAbsent;
+    return page_is_own(pagemap_entry) ? PageState::kDirty : PageState::kShared;
 }
 
 void merge_pagemap(std::span<const std::byte> entries, std::span<PageState> states) {

@@ -20,8 +20,7 @@ enum class PageState : uint8_t {
     kDirty,   // written, hence a copy of its own (also while that is swapped out)
 };
 
-// Of one entry of /proc/PID/pagemap (Documentation/admin-guide/mm/pagemap.rst). Only the bits that
-// need no privilege are looked at.
+// Of one entry of /proc/PID/pagemap (pagemap.h).
 PageState page_state(uint64_t pagemap_entry);
 
 // Of as many entries as there are states, in the same order; `entries` has 8 bytes for each.
