@@ -40,6 +40,12 @@ std::string_view text_of(PyObject* string) {
             static_cast<size_t>(PyUnicode_GET_LENGTH(string))};
 }
 
+// "_Class__name": names of slots become keys of the class's namespace under that name.
+bool is_mangled(std::string_view name) {
+    return name.size() > 4 && name[0] == '_' && name[1] != '_' &&
+           name.find("__", 2) != std::string_view::npos && !name.ends_with("__");
+}
+
 constexpr bool has_slots(TypeIndex type) {
     return type == TypeIndex::kTuple || type == TypeIndex::kFrozenset || type == TypeIndex::kCode;
 }
@@ -205,21 +211,12 @@ bool Placement::is_redirected(uint32_t string, std::string_view package) const {
            packages_.count(text) != 0;
 }
 
-// "_Class__name": names of slots become keys of the class's namespace under that name.
-bool is_mangled(std::string_view name) {
-    return name.size() > 4 && name[0] == '_' && name[1] != '_' &&
-           name.find("__", 2) != std::string_view::npos && !name.ends_with("__");
-}
-
 // Strings that get hashed by ways that no rule about code knows.
 void Placement::heat_recorded_keys() {
     for (uint32_t n = 0; n < graph_.nodes().size(); ++n) {
         if (!ObjectGraph::is_interned(node(n)) || heat_[n] != kCold) continue;
         const std::string_view text = text_of(node(n).source);
-        if (profile_.has_key(text)) {
-            heat_[n] = kHot;
-            first_hot_user_[n] = first_user_[n];
-        } else if (is_mangled(text)) {
+        if (profile_.has_key(text) || is_mangled(text)) {
             heat_[n] = kHot;
             first_hot_user_[n] = first_user_[n];
         }

@@ -21,20 +21,20 @@ inline bool is_frozen(const PyCodeObject* code) {
 // call returns false; returns whether none did. `visit` runs no Python code.
 template <typename Visit>
 bool for_each_running_code(Visit visit) {
-    bool ok = true;
     PyThreadState* thread = PyInterpreterState_ThreadHead(PyInterpreterState_Get());
     for (; thread != nullptr; thread = PyThreadState_Next(thread)) {
         PyFrameObject* frame = PyThreadState_GetFrame(thread);
         while (frame != nullptr) {
             PyCodeObject* code = PyFrame_GetCode(frame);
-            if (ok && !is_frozen(code)) ok = visit(code);
+            const bool ok = is_frozen(code) || visit(code);
             Py_DECREF(code);
-            PyFrameObject* back = PyFrame_GetBack(frame);
+            PyFrameObject* back = ok ? PyFrame_GetBack(frame) : nullptr;
             Py_DECREF(frame);
+            if (!ok) return false;
             frame = back;
         }
     }
-    return ok;
+    return true;
 }
 
 // Does a program run, or does the interpreter import something for itself (sitecustomize at start, linecache

@@ -139,13 +139,14 @@ void ImportScope::wait() { waits_ = Py_AddPendingCall(when_it_goes_on, this) == 
 int ImportScope::when_it_goes_on(void* self) {
     auto* scope = static_cast<ImportScope*>(self);
     scope->waits_ = false;
-    // Another import is going on, whose end will see to it; or the program has ended.
-    if (scope->depth_ != 0 || pycds_is_finalizing() || waits_for_threads()) return 0;
-    if (!scope->in_importlib()) {
-        scope->scrub_images(scope->handed_out_ < kModulesWorthWritingAgain);
-    } else if (scope->patience_ != 0) {
+    // Another import is going on, whose end will see to it.
+    if (scope->depth_ != 0 || pycds_is_finalizing()) return 0;
+    if (scope->in_importlib()) {
+        if (scope->patience_ == 0) return 0;
         --scope->patience_;
         scope->wait();
+    } else if (!waits_for_threads()) {
+        scope->scrub_images(scope->handed_out_ < kModulesWorthWritingAgain);
     }
     return 0;
 }

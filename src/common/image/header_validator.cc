@@ -193,11 +193,8 @@ Verdict check_regions(const Header& header) {
     if (header.objects_begin != objects_begin || header.objects_end != objects_end) {
         return bad(Defect::kObjectBounds, offsetof(Header, objects_begin));
     }
-    uint64_t interned_size = 0;
-    for (uint32_t i = 0; i < used; ++i) {
-        if (header.regions[i].kind == RegionKind::kStrInterned) interned_size = header.regions[i].size;
-    }
-    if (header.startup_strings_size > interned_size) {
+    const RegionEntry* interned = find_region(header, RegionKind::kStrInterned);
+    if (header.startup_strings_size > (interned == nullptr ? 0 : interned->size)) {
         return bad(Defect::kRegionBounds, offsetof(Header, startup_strings_size));
     }
     const uint64_t unused = (kMaxRegions - used) * sizeof(RegionEntry);
