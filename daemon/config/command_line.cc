@@ -1,50 +1,66 @@
 #include "daemon/config/command_line.h"
 
 #include <CLI/CLI.hpp>
+#include <deque>
 #include <sstream>
 #include <utility>
 #include <vector>
 
-#include "daemon/config/config_file.h"
-
 namespace pycds::config {
+namespace {
 
-Result<CommandLine> parse_command_line(int argc, const char* const* argv) {
-    // Values stay text here: set_option() checks them the same way as those of the file.
-    struct Value {
-        const char* name;
-        const char* type;
-        const char* help;
-        std::string text;
-        CLI::Option* option = nullptr;
-    };
-    std::vector<Value> values{
-        {"socket",
-         "PATH",
-         "where to listen; default /run/pycds/pycdsd.sock, with --user "
-         "$XDG_RUNTIME_DIR/pycds/pycdsd.sock",
-         {}},
-        {"clients", "DIR", "directory of the clients; default ../client beside the program", {}},
-        {"build-deadline", "SECONDS", "how long building one image may take; default 300", {}},
-        {"build-memory", "MIB", "address space of a builder; default 4096", {}},
-        {"image-budget", "MIB", "bytes of all images together; default 2048", {}},
-    };
-    bool user = false;
-    bool verbose = false;
-    std::string config;
+// Values stay text here: set_option() checks them the same way as those of the file.
+struct Given {
+    const OptionInfo& info;
+    std::vector<std::string> values;
+    CLI::Option* option = nullptr;
+};
 
+void add_option(CLI::App* app, Given* given) {
+    const std::string name = std::string("--") + given->info.name;
+    if (given->info.type == nullptr) {
+        given->option = app->add_flag(name, given->info.help);
+        return;
+    }
+    given->option = app->add_option(name, given->values, given->info.help)
+                        ->type_name(given->info.type)
+                        ->expected(1)
+                        ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll)
+                        ->allow_extra_args(false);
+}
+
+Status apply(const Given& given, Options* options) {
+    if (given.info.type == nullptr) {
+        return given.option->count() == 0 ? Status(Ok{})
+                                          : set_option(options, given.info.name, "true");
+    }
+    for (const std::string& value : given.values) {
+        const Status set = set_option(options, given.info.name, value);
+        if (!set) return Error{set.error().code, "--" + set.error().message};
+    }
+    return Ok{};
+}
+
+}  // namespace
+
+Result<CommandLine> parse_command_line(int argc, const char* const* argv,
+                                       const char* system_config) {
     CLI::App app{"Shares CPython code objects between processes."};
     app.name("pycdsd");
     app.footer("Example: pycdsd --user --verbose");
     app.set_version_flag("--version", std::string("pycdsd ") + PYCDS_VERSION);
-    app.add_option("--config", config, "file of name = value lines, with the names below")
-        ->type_name("FILE");
-    for (Value& value : values) {
-        value.option = app.add_option(std::string("--") + value.name, value.text, value.help)
-                           ->type_name(value.type);
+    std::string config;
+    const CLI::Option* config_option =
+        app.add_option("--config", config,
+                       "file of name = value lines, with the names below; those of FILE.d/*.conf "
+                       "come after it. Default, without --user: " +
+                           std::string(kSystemConfig) + ", if it exists")
+            ->type_name("FILE");
+    std::deque<Given> all;  // CLI11 keeps pointers into them
+    for (const OptionInfo& info : all_options()) {
+        all.push_back(Given{info, {}, nullptr});
+        add_option(&app, &all.back());
     }
-    app.add_flag("--user", user, "serve only the user that starts it");
-    app.add_flag("--verbose", verbose, "log every connection");
 
     CommandLine out;
     try {
@@ -55,17 +71,17 @@ Result<CommandLine> parse_command_line(int argc, const char* const* argv) {
         out.exit = EarlyExit{status == 0 ? 0 : 2, text.str()};
         return out;
     }
-    if (!config.empty()) {
-        const Status read = read_config(config, &out.options);
-        if (!read) return read.error();
+    Status read = Ok{};
+    if (config_option->count() != 0) {
+        read = read_config(config, MayBeMissing::kNo, &out.options);
+    } else if (app.count("--user") == 0) {
+        read = read_config(system_config, MayBeMissing::kYes, &out.options);
     }
-    for (const Value& value : values) {
-        if (value.option->count() == 0) continue;
-        const Status set = set_option(&out.options, value.name, value.text);
-        if (!set) return Error{set.error().code, "--" + set.error().message};
+    if (!read) return read.error();
+    for (const Given& given : all) {
+        const Status set = apply(given, &out.options);
+        if (!set) return set.error();
     }
-    if (user) out.options.user = true;
-    if (verbose) out.options.verbose = true;
     const Status complete = fill_in_defaults(&out.options);
     if (!complete) return complete.error();
     return out;

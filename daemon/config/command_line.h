@@ -4,6 +4,7 @@
 #include <optional>
 #include <string>
 
+#include "daemon/config/config_file.h"
 #include "daemon/config/options.h"
 #include "src/common/base/result.h"
 
@@ -20,7 +21,9 @@ struct CommandLine {
     Options options;  // complete, if there is no exit
 };
 
-// Reads the configuration file too, if one is named; the command line has the last word.
-Result<CommandLine> parse_command_line(int argc, const char* const* argv);
+// Reads the configuration too: of the file that is named or, without --user, of `system_config` if
+// it is there. The command line has the last word.
+Result<CommandLine> parse_command_line(int argc, const char* const* argv,
+                                       const char* system_config = kSystemConfig);
 
 }  // namespace pycds::config

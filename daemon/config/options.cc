@@ -1,21 +1,33 @@
 #include "daemon/config/options.h"
 
 #include <sys/stat.h>
+#include <sys/un.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <charconv>
 #include <climits>
 #include <cstdlib>
+
+#include "src/common/base/text.h"
 
 namespace pycds::config {
 namespace {
 
 constexpr const char* kSystemSocket = "/run/pycds/pycdsd.sock";
 constexpr const char* kInstalledClients = PYCDS_INSTALLED_CLIENTS;
+// Until the defaults are filled in: no cache because somebody said so.
+constexpr std::string_view kNoCache = "none";
+
+// What stands in a file may be anything, and as long as the file.
+std::string shown(std::string_view value) {
+    constexpr size_t kMost = 200;
+    return "'" + printable(value.substr(0, kMost)) + (value.size() > kMost ? "..." : "") + "'";
+}
 
 Error bad_value(std::string_view name, std::string_view value, const std::string& expected) {
     return Error{ErrorCode::kInvalidArgument,
-                 std::string(name) + " is " + expected + ", not '" + std::string(value) + "'"};
+                 std::string(name) + " is " + expected + ", not " + shown(value)};
 }
 
 template <typename Number>
@@ -44,7 +56,40 @@ Status set_flag(bool* out, std::string_view name, std::string_view value) {
 }
 
 Status set_path(std::string* out, std::string_view name, std::string_view value) {
-    if (value.empty() || value.front() != '/') return bad_value(name, value, "an absolute path");
+    if (value.empty() || value.front() != '/' || value.find('\0') != std::string_view::npos) {
+        return bad_value(name, value, "an absolute path");
+    }
+    if (value.size() >= PATH_MAX) {
+        return bad_value(name, value, "a path of less than " + std::to_string(PATH_MAX) + " bytes");
+    }
+    *out = value;
+    return Ok{};
+}
+
+Status set_socket(std::string* out, std::string_view name, std::string_view value) {
+    constexpr size_t kMost = sizeof(sockaddr_un::sun_path) - 1;
+    if (value.size() > kMost) {
+        return bad_value(name, value, "a path of at most " + std::to_string(kMost) + " bytes");
+    }
+    return set_path(out, name, value);
+}
+
+Status add_path(std::vector<std::string>* out, std::string_view name, std::string_view value) {
+    if (value.empty()) {
+        out->clear();
+        return Ok{};
+    }
+    std::string path;
+    const Status set = set_path(&path, name, value);
+    if (set && std::find(out->begin(), out->end(), path) == out->end()) out->push_back(path);
+    return set;
+}
+
+Status set_cache(std::string* out, std::string_view name, std::string_view value) {
+    if (value != kNoCache && (value.empty() || value.front() != '/')) {
+        return bad_value(name, value, "an absolute path or 'none'");
+    }
+    if (value != kNoCache) return set_path(out, name, value);
     *out = value;
     return Ok{};
 }
@@ -66,12 +111,61 @@ bool is_directory(const std::string& path) {
     return stat(path.c_str(), &st) == 0 && S_ISDIR(st.st_mode);
 }
 
+const char* flag_text(bool flag) {
+    return flag ? "true" : "false";
+}
+
+constexpr OptionInfo kOptions[] = {
+    {"socket", "PATH",
+     "where to listen; default /run/pycds/pycdsd.sock, with --user "
+     "$XDG_RUNTIME_DIR/pycds/pycdsd.sock",
+     true},
+    {"user", nullptr, "serve only the user that starts it", true},
+    {"clients", "DIR", "directory of the clients; default ../client beside the program", true},
+    {"discover", "true|false",
+     "make images for the interpreters of the system without being asked; default true, with "
+     "--user false",
+     false},
+    {"interpreter", "PATH",
+     "make images for this one too; may be repeated, an empty value forgets those before it",
+     false},
+    {"cache", "DIR",
+     "keep images over a reboot in this directory, or 'none'; default $CACHE_DIRECTORY, which the "
+     "service has, else none",
+     true},
+    {"image-budget", "MIB", "bytes of all images together; default 2048", false},
+    {"build-deadline", "SECONDS", "how long building one image may take; default 300", false},
+    {"build-memory", "MIB", "address space of a builder; default 4096", false},
+    {"verbose", nullptr, "log every connection that fails", false},
+};
+
+Error no_such_option(std::string_view name) {
+    std::string names;
+    for (const OptionInfo& option : kOptions) {
+        names += (names.empty() ? "" : ", ") + std::string(option.name);
+    }
+    return Error{ErrorCode::kInvalidArgument,
+                 "no such option: " + shown(name) + "; the options are " + names};
+}
+
 }  // namespace
 
+std::span<const OptionInfo> all_options() {
+    return kOptions;
+}
+
 Status set_option(Options* options, std::string_view name, std::string_view value) {
-    if (name == "socket") return set_path(&options->socket, name, value);
+    if (name == "socket") return set_socket(&options->socket, name, value);
     if (name == "user") return set_flag(&options->user, name, value);
     if (name == "clients") return set_path(&options->clients, name, value);
+    if (name == "discover") {
+        bool discover = false;
+        const Status set = set_flag(&discover, name, value);
+        if (set) options->discover = discover;
+        return set;
+    }
+    if (name == "interpreter") return add_path(&options->interpreters, name, value);
+    if (name == "cache") return set_cache(&options->cache, name, value);
     if (name == "build-deadline") {
         return set_number<uint32_t>(&options->build_deadline_s, name, value, 1, 86'400);
     }
@@ -84,7 +178,38 @@ Status set_option(Options* options, std::string_view name, std::string_view valu
         return set_number<uint64_t>(&options->image_budget_mib, name, value, 1, kMostMib);
     }
     if (name == "verbose") return set_flag(&options->verbose, name, value);
-    return Error{ErrorCode::kInvalidArgument, "no such option: " + std::string(name)};
+    return no_such_option(name);
+}
+
+std::string option_text(const Options& options, std::string_view name) {
+    if (name == "socket") return options.socket;
+    if (name == "user") return flag_text(options.user);
+    if (name == "clients") return options.clients;
+    if (name == "discover") return flag_text(options.discovers());
+    if (name == "interpreter") {
+        std::string out;
+        for (const std::string& path : options.interpreters) {
+            out += (out.empty() ? "" : ", ") + path;
+        }
+        return out.empty() ? "none" : out;
+    }
+    if (name == "cache") return options.cache.empty() ? "none" : options.cache;
+    if (name == "build-deadline") return std::to_string(options.build_deadline_s);
+    if (name == "build-memory") return std::to_string(options.build_memory_mib);
+    if (name == "image-budget") return std::to_string(options.image_budget_mib);
+    if (name == "verbose") return flag_text(options.verbose);
+    return {};
+}
+
+void keep_option(const Options& from, std::string_view name, Options* to) {
+    if (name == "socket") to->socket = from.socket;
+    if (name == "clients") to->clients = from.clients;
+    if (name == "cache") to->cache = from.cache;
+    if (name == "user") {
+        // What follows from it stays too.
+        if (!to->discover) to->discover = from.discovers();
+        to->user = from.user;
+    }
 }
 
 Status fill_in_defaults(Options* options) {
@@ -103,6 +228,13 @@ Status fill_in_defaults(Options* options) {
         const std::string beside = clients_beside_program();
         options->clients = is_directory(beside) ? beside : kInstalledClients;
     }
+    if (options->cache.empty()) {
+        // The first, if the service has several.
+        const char* given = std::getenv("CACHE_DIRECTORY");
+        const std::string_view first = given == nullptr ? std::string_view() : given;
+        if (first.starts_with('/')) options->cache = first.substr(0, first.find(':'));
+    }
+    if (options->cache == kNoCache) options->cache.clear();
     return Ok{};
 }
 

@@ -2,8 +2,11 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
+#include <span>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "src/common/base/result.h"
 
@@ -17,15 +20,36 @@ struct Options {
     uint64_t build_memory_mib = 4096;
     uint64_t image_budget_mib = 2048;
     bool verbose = false;
+    std::optional<bool> discover;           // ask discovers()
+    std::vector<std::string> interpreters;  // absolute paths, none of them twice
+    std::string cache;                      // absolute path; empty: none
+
+    // Make images for the interpreters that are found, without being asked?
+    bool discovers() const { return discover.value_or(!user); }
 };
 
-// Sets one option by the name that it has on the command line (without dashes) and in the
-// configuration file. kInvalidArgument for a name that there is not, or a value that it cannot
-// have.
+// One of the names that the command line (with dashes) and the configuration file know.
+struct OptionInfo {
+    const char* name;
+    const char* type;    // of its value, for --help; null: a flag on the command line
+    const char* help;    // with the default
+    bool needs_restart;  // another value cannot be taken up by a daemon that runs
+};
+std::span<const OptionInfo> all_options();
+
+// Sets one option, or for 'interpreter' adds to it. kInvalidArgument for a name that there is not,
+// or a value that it cannot have; whatever bytes the value has, the message is one line.
 Status set_option(Options* options, std::string_view name, std::string_view value);
 
-// Gives what was not set its default: the socket from $XDG_RUNTIME_DIR for a user's daemon, and
-// the directory of the clients next to the program.
+// The value of an option for people.
+std::string option_text(const Options& options, std::string_view name);
+
+// Makes the value of an option that needs a restart that of `from`.
+void keep_option(const Options& from, std::string_view name, Options* to);
+
+// Gives what was not set its default: the socket from $XDG_RUNTIME_DIR for a user's daemon, the
+// directory of the clients next to the program, the cache of $CACHE_DIRECTORY (systemd.exec(5)).
+// Call it once, after all set_option().
 Status fill_in_defaults(Options* options);
 
 }  // namespace pycds::config

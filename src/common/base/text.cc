@@ -88,6 +88,15 @@ std::string printable(std::string_view bytes) {
     return out;
 }
 
+bool is_text_line(std::string_view bytes) {
+    while (!bytes.empty()) {
+        const CodePoint point = decode(bytes);
+        if (point.size == 0 || (is_control(point.value) && point.value != '\t')) return false;
+        bytes.remove_prefix(point.size);
+    }
+    return true;
+}
+
 std::string hex(const uint8_t* bytes, size_t size) {
     std::string out;
     for (size_t i = 0; i < size; ++i) append_hex(out, bytes[i]);

@@ -18,6 +18,9 @@ std::string json_string(std::string_view bytes);
 // so that one line stays one line and different bytes look different.
 std::string printable(std::string_view bytes);
 
+// Valid UTF-8 without control characters other than tabs?
+bool is_text_line(std::string_view bytes);
+
 // Lower-case hexadecimal, two digits a byte.
 std::string hex(const uint8_t* bytes, size_t size);
 

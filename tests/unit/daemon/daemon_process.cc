@@ -7,6 +7,7 @@
 #include <sys/un.h>
 #include <sys/wait.h>
 
+#include <algorithm>
 #include <cstring>
 
 #include "tests/unit/daemon/test_client.h"
@@ -73,7 +74,11 @@ bool DaemonProcess::spawn(const Start& how) {
         ADD_FAILURE() << "cannot make a notification socket";
         return false;
     }
-    std::vector<std::string> arguments{PYCDSD, "--clients", dir_ / "client"};
+    // Nothing of the machine's: neither its configuration nor its interpreters.
+    std::vector<std::string> arguments{PYCDSD, "--clients", dir_ / "client", "--discover", "false"};
+    if (std::count(how.arguments.begin(), how.arguments.end(), "--config") == 0) {
+        arguments.insert(arguments.end(), {"--config", "/dev/null"});
+    }
     if (how.own_socket) arguments.insert(arguments.end(), {"--socket", socket()});
     arguments.insert(arguments.end(), how.arguments.begin(), how.arguments.end());
     std::vector<char*> argv;
