@@ -9,6 +9,10 @@ the importer spells them, because that is how an image is searched.
     import NAME...    what sys.modules holds after importing these
     trace             what the lines of standard input name: paths or modules
     all               whatever has a .pyc in the directories of sys.path
+    system BYTES      the same as the daemon sees it, which runs this with -I -S, in an order and up to
+                      a sum of sizes that leave the largest packages out first; the plan starts with
+                      the line `fingerprint HEX`, ended by a NUL too, that changes when an image of it
+                      would
 
 Exit status: 0 the plan is complete; 2 a request that makes no sense; 3 something was not found;
 the last line on stderr then says what. Python 3.9 to 3.14, standard library only.
@@ -205,6 +209,12 @@ def plan_all(level):
     def has_pyc(path):
         return os.path.isfile(cache_from_source(path, optimization=optimization))
 
+    for root, skip in everything():
+        yield from walk(root, has_pyc, skip)
+
+
+def everything():
+    """The directories of sys.path, each with those below it that are not its own."""
     # The directory of a program or the current one is not the interpreter's: hence no "".
     roots = []
     for entry in sys.path:
@@ -214,7 +224,54 @@ def plan_all(level):
     skip = set(roots)
     skip.add(os.path.dirname(os.__file__) + "/test")
     for root in roots:
-        yield from walk(root, has_pyc, skip)
+        yield root, skip
+
+
+def plan_system(max_bytes):
+    """What plan_all() finds with site's directories on the path, and a fingerprint of all of it."""
+    import hashlib
+    import site
+    from importlib.util import cache_from_source
+    sys.path += [entry for entry in site.getsitepackages() if entry not in sys.path]
+    # A package: what is left out together. Of the standard library there is one.
+    packages = {}
+    library = os.path.dirname(os.__file__)
+    for root, skip in everything():
+        for source in walk(root, lambda path: True, skip):
+            pyc = cache_from_source(source, optimization="")
+            try:
+                stats = [os.stat(source), os.stat(pyc)]
+            except OSError:
+                continue
+            first = source[len(root) + 1:].split("/", 1)[0]
+            key = "" if root.startswith(library) else root + "/" + first
+            packages.setdefault(key, []).append((source, stats))
+    sizes = {key: sum(stats[1].st_size for _, stats in entries)
+             for key, entries in packages.items()}
+    digest = hashlib.blake2b(digest_size=8)
+    # An upgrade of the interpreter or of the builder makes other images of the same sources.
+    clients = os.path.dirname(os.path.abspath(sys.argv[0] or "."))
+    builder = "%s/cpython-%d.%d.%d/_pycds_builder.so" % ((clients,) + sys.version_info[:3])
+    files = [sys.executable, builder, clients + "/profile.txt", clients + "/pycds_build.py"]
+    for path in files:
+        note(digest, path, os.stat(path) if os.path.exists(path) else None)
+    sources = []
+    for key in sorted(packages, key=lambda key: (key != "", sizes[key], key)):
+        max_bytes -= sizes[key]
+        if max_bytes < 0 and key:
+            break
+        for source, stats in packages[key]:
+            sources.append(source)
+            for stat in stats:
+                note(digest, source, stat)
+    return digest.hexdigest(), sources
+
+
+def note(digest, path, stat):
+    digest.update(os.fsencode(path) + b"\0")
+    if stat is not None:
+        digest.update(b"%d %d %d %d %d" % (stat.st_dev, stat.st_ino, stat.st_size, stat.st_mtime_ns,
+                                           stat.st_ctime_ns))
 
 
 # ---------------------------------------------------------------------------------------------
@@ -228,6 +285,7 @@ def write_all(fd, data):
 
 def main(arguments):
     fd, python, mode, names = int(arguments[0]), arguments[1], arguments[2], arguments[3:]
+    start = b""
     if mode == "modules":
         plan = plan_modules(names, python)
     elif mode == "import":
@@ -236,12 +294,15 @@ def main(arguments):
         plan = plan_trace(sys.stdin.buffer, python)
     elif mode == "all":
         plan = plan_all(sys.flags.optimize)
+    elif mode == "system":
+        fingerprint, plan = plan_system(int(names[0]))
+        start = os.fsencode("fingerprint %s\0" % fingerprint)
     else:
         raise Failure(2, "unknown mode '%s'" % mode)
     paths = sorted({os.fsencode(path) for path in plan if "\0" not in path})
     if not paths:
         raise not_found("nothing for %s to put into an image" % python)
-    write_all(fd, b"".join(path + b"\0" for path in paths))
+    write_all(fd, start + b"".join(path + b"\0" for path in paths))
 
 
 if __name__ == "__main__":

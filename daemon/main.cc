@@ -10,10 +10,14 @@
 
 #include "daemon/build/process_launcher.h"
 #include "daemon/config/command_line.h"
+#include "daemon/core/discovery.h"
 #include "daemon/core/service.h"
+#include "daemon/discover/directory_watch.h"
+#include "daemon/discover/interpreters.h"
 #include "daemon/ipc/asio_loop.h"
 #include "daemon/ipc/listener.h"
 #include "daemon/ipc/server.h"
+#include "daemon/kept_images.h"
 #include "daemon/policy_adapter.h"
 #include "daemon/sys/process.h"
 #include "daemon/sys/service_manager.h"
@@ -25,14 +29,21 @@ namespace pycds {
 namespace {
 
 // The service manager's socket if there is one, else our own.
-Result<ipc::Listener> open_listener(const config::Options& options, int stop_fd) {
-    Result<std::optional<UniqueFd>> passed = sys::take_activation_socket();
-    if (!passed) return passed.error();
-    if (passed->has_value()) return ipc::Listener::adopt(std::move(**passed));
+Result<ipc::Listener> open_listener(const config::Options& options, int stop_fd,
+                                    std::optional<UniqueFd> passed) {
+    if (passed) return ipc::Listener::adopt(std::move(*passed));
     // Everybody may talk to the system's daemon: peers are judged by who they are.
     return ipc::Listener::open(options.user
                                    ? ipc::ListenerOptions{options.socket, 0600, 0700, stop_fd}
                                    : ipc::ListenerOptions{options.socket, 0666, 0755, stop_fd});
+}
+
+core::DiscoveryOptions discovery_options(const config::Options& options) {
+    core::DiscoveryOptions out;
+    out.enabled = options.discovers();
+    out.interpreters = options.interpreters;
+    out.image_budget = options.image_budget_mib << 20;
+    return out;
 }
 
 Status run(const config::Options& options) {
@@ -42,7 +53,10 @@ Status run(const config::Options& options) {
     // Before any thread.
     const Result<UniqueFd> signals = sys::block_stop_signals();
     if (!signals) return signals.error();
-    const Result<ipc::Listener> listener = open_listener(options, signals->get());
+    Result<sys::PassedDescriptors> passed = sys::take_passed_descriptors();
+    if (!passed) return passed.error();
+    const Result<ipc::Listener> listener =
+        open_listener(options, signals->get(), std::move(passed->socket));
     if (!listener) {
         if (sys::take_signal(signals->get()) != 0) return Ok{};  // it was asked to stop
         return listener.error();
@@ -63,12 +77,21 @@ Status run(const config::Options& options) {
     service_options.version = PYCDS_VERSION;
     service_options.images.max_bytes = budget;
     core::Service service({clock, loop, launcher, policy}, std::move(service_options));
+    KeptImages kept(service, loop, PYCDS_VERSION, options.cache);
+    const discover::Interpreters interpreters;
+    core::Discovery discovery({clock, loop, loop, launcher, policy, service, interpreters},
+                              discovery_options(options));
+    discover::DirectoryWatch files(loop, [&discovery] { discovery.on_change(); });
+    discovery.set_watcher(&files);
     ipc::Server server(loop, listener->fd(), service, ipc::ServerLimits{});
     const auto stop_watch = loop.watch_readable(signals->get(), [&] {
         if (sys::take_signal(signals->get()) != 0) loop.stop();
     });
 
+    kept.take(std::move(passed->stored));
     server.start();
+    // Not before: what is kept need not be made.
+    kept.load([&discovery] { discovery.look(); });
     log_info("listening on " + listener->path());
     sys::notify_ready("Listening on " + listener->path());
     loop.run();

@@ -11,10 +11,13 @@
 
 #include "daemon/build/builder_process.h"
 #include "daemon/build/spawn.h"
+#include "daemon/core/plan.h"
 #include "src/common/os/sealed_memfd.h"
 
 namespace pycds::build {
 namespace {
+
+constexpr int kBackgroundNiceness = 10;
 
 struct Pipe {
     UniqueFd read_end;  // non-blocking: it is read in the event loop
@@ -53,40 +56,23 @@ std::string domain_argument(const core::BuilderJob& job) {
     return job.domain == wire::Domain::kUser ? "user:" + std::to_string(job.domain_uid) : "system";
 }
 
-std::vector<std::string> command_line(const core::BuilderJob& job, const std::string& clients) {
-    std::vector<std::string> out{job.python, "-I", "-S", "-B"};
-    if (job.optimize == 1) out.push_back("-O");
-    if (job.optimize == 2) out.push_back("-OO");
-    const auto fd = [](int index) { return std::to_string(kFirstPassedFd + index); };
-    const std::string options[] = {clients + "/pycds_build.py",
-                                   "--slot",
-                                   std::to_string(job.slot),
-                                   "--generation",
-                                   std::to_string(job.generation),
-                                   "--domain",
-                                   domain_argument(job),
-                                   "--plan-fd",
-                                   fd(0),
-                                   "--out-fd",
-                                   fd(1),
-                                   "--report-fd",
-                                   fd(2)};
-    out.insert(out.end(), std::begin(options), std::end(options));
-    return out;
+std::string passed_fd(int index) {
+    return std::to_string(kFirstPassedFd + index);
 }
 
 }  // namespace
 
-Result<std::unique_ptr<core::RunningBuilder>> ProcessLauncher::launch(
-    const core::BuilderJob& job, core::BuilderCallbacks callbacks) {
-    const Status python = check_python(job.python);
+// The child's descriptors: the plan if there is one, then output and report.
+Result<std::unique_ptr<core::RunningBuilder>> ProcessLauncher::start(
+    const Run& run, core::BuilderCallbacks callbacks) {
+    const Status python = check_python(run.python);
     if (!python) return python.error();
-    if (access((options_.clients + "/pycds_build.py").c_str(), R_OK) != 0) {
-        return Error{ErrorCode::kNotFound,
-                     "no builder in " + options_.clients + "; is --clients the right directory?"};
+    const std::string script = options_.clients + "/" + run.script;
+    if (access(script.c_str(), R_OK) != 0) {
+        return Error{ErrorCode::kNotFound, "no " + std::string(run.script) + " in " +
+                                               options_.clients +
+                                               "; is --clients the right directory?"};
     }
-    const Result<UniqueFd> plan = make_plan(job.plan);
-    if (!plan) return plan.error();
     Result<UniqueFd> output = create_memfd("pycds-build");
     if (!output) return output.error();
     Result<Pipe> report = make_pipe();
@@ -95,13 +81,19 @@ Result<std::unique_ptr<core::RunningBuilder>> ProcessLauncher::launch(
     if (!error_out) return error_out.error();
 
     SpawnRequest request;
-    request.arguments = command_line(job, options_.clients);
+    request.arguments = {run.python, "-I", "-S", "-B"};
+    request.arguments.insert(request.arguments.end(), run.options.begin(), run.options.end());
+    request.arguments.push_back(script);
+    request.arguments.insert(request.arguments.end(), run.arguments.begin(), run.arguments.end());
     request.environment = {"PATH=/usr/local/bin:/usr/bin:/bin", "LANG=C.UTF-8", "HOME=/"};
     request.stderr_fd = error_out->write_end.get();
-    request.passed_fds = {plan->get(), output->get(), report->write_end.get()};
+    if (run.plan_fd >= 0) request.passed_fds.push_back(run.plan_fd);
+    request.passed_fds.push_back(output->get());
+    request.passed_fds.push_back(report->write_end.get());
     request.max_address_space = options_.max_memory;
-    request.max_file_size = options_.max_output;
+    request.max_file_size = run.max_output;
     request.max_cpu = options_.deadline;
+    request.niceness = run.in_background ? kBackgroundNiceness : 0;
     Result<SpawnedProcess> process = spawn(request);
     if (!process) return process.error();
 
@@ -110,10 +102,42 @@ Result<std::unique_ptr<core::RunningBuilder>> ProcessLauncher::launch(
     setup.output = std::move(*output);
     setup.report = std::move(report->read_end);
     setup.error_out = std::move(error_out->read_end);
-    setup.python = job.python;
+    setup.python = run.python;
     setup.deadline = options_.deadline;
     return std::unique_ptr<core::RunningBuilder>(
         std::make_unique<BuilderProcess>(loop_, std::move(setup), std::move(callbacks)));
+}
+
+Result<std::unique_ptr<core::RunningBuilder>> ProcessLauncher::launch(
+    const core::BuilderJob& job, core::BuilderCallbacks callbacks) {
+    const Result<UniqueFd> plan = make_plan(job.plan);
+    if (!plan) return plan.error();
+    Run run;
+    run.python = job.python;
+    run.script = "pycds_build.py";
+    if (job.optimize == 1) run.options = {"-O"};
+    if (job.optimize == 2) run.options = {"-OO"};
+    run.arguments = {"--slot",       std::to_string(job.slot),
+                     "--generation", std::to_string(job.generation),
+                     "--domain",     domain_argument(job),
+                     "--plan-fd",    passed_fd(0),
+                     "--out-fd",     passed_fd(1),
+                     "--report-fd",  passed_fd(2)};
+    run.plan_fd = plan->get();
+    run.max_output = options_.max_output;
+    run.in_background = job.in_background;
+    return start(run, std::move(callbacks));
+}
+
+Result<std::unique_ptr<core::RunningBuilder>> ProcessLauncher::launch_planner(
+    const core::PlannerJob& job, core::BuilderCallbacks callbacks) {
+    Run run;
+    run.python = job.python;
+    run.script = "pycds_plan.py";
+    run.arguments = {passed_fd(0), job.python, "system", std::to_string(job.max_pyc_bytes)};
+    run.max_output = core::kMaxPlanBytes;
+    run.in_background = true;
+    return start(run, std::move(callbacks));
 }
 
 }  // namespace pycds::build

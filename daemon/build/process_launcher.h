@@ -4,6 +4,7 @@
 #include <chrono>
 #include <cstdint>
 #include <string>
+#include <vector>
 
 #include "daemon/core/builder_launcher.h"
 #include "daemon/core/event_loop.h"
@@ -24,8 +25,22 @@ class ProcessLauncher final : public core::BuilderLauncher {
 
     Result<std::unique_ptr<core::RunningBuilder>> launch(const core::BuilderJob& job,
                                                          core::BuilderCallbacks callbacks) override;
+    Result<std::unique_ptr<core::RunningBuilder>> launch_planner(
+        const core::PlannerJob& job, core::BuilderCallbacks callbacks) override;
 
   private:
+    struct Run {
+        std::string python;
+        const char* script;                  // its name in `clients`
+        std::vector<std::string> options;    // of the interpreter, before the script
+        std::vector<std::string> arguments;  // of the script
+        int plan_fd = -1;                    // passed first, if it is one
+        uint64_t max_output = 0;             // bytes
+        bool in_background = false;
+    };
+    Result<std::unique_ptr<core::RunningBuilder>> start(const Run& run,
+                                                        core::BuilderCallbacks callbacks);
+
     core::EventLoop& loop_;
     const LauncherOptions options_;
 };

@@ -27,6 +27,7 @@ struct ChildPlan {
     rlimit address_space{};
     rlimit file_size{};
     rlimit cpu{};
+    int niceness = 0;
     pid_t parent = 0;
 };
 
@@ -88,6 +89,14 @@ rlimit same_limits(uint64_t value) {
         setrlimit(RLIMIT_FSIZE, &plan.file_size) != 0 || setrlimit(RLIMIT_CPU, &plan.cpu) != 0) {
         give_up("cannot limit the builder");
     }
+    // Where it cannot be had it is no reason not to build.
+    setpriority(PRIO_PROCESS, 0, plan.niceness);
+    if (plan.niceness > 0) {
+        // ioprio_set(2): the calling process, class "idle". glibc has no name for any of it.
+        constexpr int kIoprioWhoProcess = 1;
+        constexpr int kIoprioClassIdle = 3 << 13;
+        syscall(SYS_ioprio_set, kIoprioWhoProcess, 0, kIoprioClassIdle);
+    }
     const rlimit no_core{0, 0};
     setrlimit(RLIMIT_CORE, &no_core);
     if (chdir("/") != 0) give_up("cannot change to /");
@@ -125,6 +134,7 @@ Result<SpawnedProcess> spawn(const SpawnRequest& request) {
     // The soft limit's SIGXCPU tells the reason; the hard one kills who ignores it.
     const auto cpu = static_cast<rlim_t>(request.max_cpu.count());
     plan.cpu = rlimit{cpu, cpu + 1};
+    plan.niceness = request.niceness;
     plan.parent = getpid();
 
     SpawnedProcess process;

@@ -25,6 +25,8 @@ struct SpawnRequest {
     uint64_t max_address_space = 0;  // bytes, RLIMIT_AS
     uint64_t max_file_size = 0;      // bytes, RLIMIT_FSIZE
     std::chrono::seconds max_cpu{0};
+    // nice(1) of the child: the caller's own is for answering, not for work.
+    int niceness = 0;
 };
 
 struct SpawnedProcess {

@@ -73,13 +73,14 @@ Result<SplitPlan> prepare_plan(int plan, const AccessPolicy& policy, const PeerI
 
 }  // namespace
 
-Build::Build(const BuildServices& services, uint64_t number, PeerIdentity peer,
-             wire::BuildRequest request, UniqueFd plan, std::weak_ptr<ReplySink> sink)
+Build::Build(const BuildServices& services, uint64_t number, BuildOrder order,
+             std::weak_ptr<ReplySink> sink)
     : services_(services),
       number_(number),
-      peer_(peer),
-      request_(std::move(request)),
-      plan_(std::move(plan)),
+      peer_(order.peer),
+      request_(std::move(order.request)),
+      origin_(order.origin),
+      plan_(std::move(order.plan)),
       sink_(std::move(sink)) {}
 
 bool Build::belongs_to(const ReplySink& sink) const {
@@ -111,7 +112,8 @@ void Build::on_plan(Result<SplitPlan> plan) {
     }
     log_info("build " + std::to_string(number_) + " started: " + std::to_string(total_) +
              " modules for " + printable(request_.python) + " -O" +
-             std::to_string(request_.optimize) + ", asked by uid " + std::to_string(peer_.uid));
+             std::to_string(request_.optimize) +
+             (origin_.by_itself() ? ", by itself" : ", asked by uid " + std::to_string(peer_.uid)));
     launch_next();
 }
 
@@ -119,8 +121,8 @@ void Build::launch_next() {
     if (next_part_ == parts_.size()) return publish();
     const PlanPart& part = parts_[next_part_];
     generation_ = services_.store.next_generation();
-    BuilderJob job{request_.python, request_.optimize, part.slot,   generation_,
-                   part.domain,     part.domain_uid,   part.entries};
+    BuilderJob job{request_.python, request_.optimize, part.slot,    generation_,
+                   part.domain,     part.domain_uid,   part.entries, origin_.by_itself()};
     // The builder is destroyed with us and calls nobody after that: plain `this` is good.
     Result<std::unique_ptr<RunningBuilder>> running = services_.launcher.launch(
         job, BuilderCallbacks{[this](uint32_t done, uint32_t) { on_progress(done); },
@@ -161,6 +163,7 @@ void Build::on_imported(Result<ImportedImage> imported) {
     if (over_) return;
     if (!imported) return fail(imported.error());
     // An image of nothing is of no use, and must not take the place of a good one.
+    imported->image.origin = origin_;
     if (imported->image.info.roots != 0) images_.push_back(std::move(imported->image));
     add_counts(imported->left_out, &left_out_);
     done_before_ += parts_[next_part_].count;

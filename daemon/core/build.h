@@ -28,14 +28,24 @@ struct BuildServices {
     uid_t daemon_uid;
 };
 
+// What is asked for, by whom, and what for.
+struct BuildOrder {
+    PeerIdentity peer;
+    wire::BuildRequest request;
+    UniqueFd plan;
+    // Set: the daemon makes it by itself, and it gives way to everything else that the machine has
+    // to do.
+    Origin origin = {};
+};
+
 class Build : public std::enable_shared_from_this<Build> {
   public:
     // How it ended, for the one who counts and schedules builds.
     enum class End { kDone, kFailed, kCancelled };
     using Ended = std::function<void(End)>;
 
-    Build(const BuildServices& services, uint64_t number, PeerIdentity peer,
-          wire::BuildRequest request, UniqueFd plan, std::weak_ptr<ReplySink> sink);
+    Build(const BuildServices& services, uint64_t number, BuildOrder order,
+          std::weak_ptr<ReplySink> sink);
     Build(const Build&) = delete;
     Build& operator=(const Build&) = delete;
     // Kills the builder, if one runs.
@@ -64,6 +74,7 @@ class Build : public std::enable_shared_from_this<Build> {
     const uint64_t number_;  // for the log
     const PeerIdentity peer_;
     const wire::BuildRequest request_;
+    const Origin origin_;
     UniqueFd plan_;
     const std::weak_ptr<ReplySink> sink_;
     Ended ended_;

@@ -1,5 +1,5 @@
-// Runs the builder, a foreign process, for one image. Implemented by daemon/build; by a fake in
-// tests.
+// Runs the builder, a foreign process, for one image, and the planner, its like. Implemented by
+// daemon/build; by a fake in tests.
 #pragma once
 
 #include <sys/types.h>
@@ -23,7 +23,14 @@ struct BuilderJob {
     uint64_t generation = 0;
     wire::Domain domain = wire::Domain::kSystem;
     uid_t domain_uid = 0;
-    std::string plan;  // entries as the builder reads them
+    std::string plan;            // entries as the builder reads them
+    bool in_background = false;  // nobody waits for it: everything else on the machine goes first
+};
+
+// Looks for what an interpreter can import (clients/pycds_plan.py, mode `system`).
+struct PlannerJob {
+    std::string python;          // absolute path
+    uint64_t max_pyc_bytes = 0;  // sum of the .pyc files' sizes; what is beyond is left out
 };
 
 struct BuilderCallbacks {
@@ -46,6 +53,9 @@ class BuilderLauncher {
     // No callback is called from inside launch().
     virtual Result<std::unique_ptr<RunningBuilder>> launch(const BuilderJob& job,
                                                            BuilderCallbacks callbacks) = 0;
+    // Its output is what system_plan.h reads. In the background.
+    virtual Result<std::unique_ptr<RunningBuilder>> launch_planner(const PlannerJob& job,
+                                                                   BuilderCallbacks callbacks) = 0;
 };
 
 }  // namespace pycds::core

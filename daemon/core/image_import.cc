@@ -160,22 +160,23 @@ uint32_t table_count(const image::Header& header, image::RegionKind kind) {
     return region == nullptr ? 0 : static_cast<uint32_t>(region->count);
 }
 
-wire::ImageInfo describe(const image::Header& header, const ExpectedImage& expected) {
+}  // namespace
+
+wire::ImageInfo describe_image(const image::Header& header) {
     wire::ImageInfo info;
-    info.id = ImageStore::id_of_generation(expected.generation);
+    info.id = ImageStore::id_of_generation(header.generation);
     std::memcpy(info.identity.data(), header.prefix.identity, info.identity.size());
     info.python = header.python;
-    info.generation = expected.generation;
-    info.domain = expected.domain;
-    info.domain_uid = expected.domain == wire::Domain::kUser ? expected.domain_uid : 0;
+    info.generation = header.generation;
+    const bool user = header.domain == image::DomainKind::kUser;
+    info.domain = user ? wire::Domain::kUser : wire::Domain::kSystem;
+    info.domain_uid = user ? header.domain_uid : 0;
     info.size = header.prefix.image_size;
     info.requested_base = header.requested_base;
     info.roots = table_count(header, image::RegionKind::kRoots);
     info.left_out = table_count(header, image::RegionKind::kLeftOut);
     return info;
 }
-
-}  // namespace
 
 Result<ImportedImage> import_image(int output_fd, const ExpectedImage& expected) {
     Result<Copy> copy = copy_output(output_fd, expected.max_size);
@@ -196,7 +197,8 @@ Result<ImportedImage> import_image(int output_fd, const ExpectedImage& expected)
     if (!asked_for) return asked_for.error();
 
     ImportedImage imported;
-    imported.image.info = describe(header, expected);
+    imported.image.info = describe_image(header);
+    imported.image.checksum = header.prefix.checksum;
     imported.left_out = count_left_out(bytes, header);
     Result<UniqueFd> sealed = make_sealed_copy("pycds-" + imported.image.info.id, bytes);
     if (!sealed) return sealed.error();

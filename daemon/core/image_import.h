@@ -10,6 +10,7 @@
 
 #include "daemon/core/image_store.h"
 #include "src/common/base/result.h"
+#include "src/common/image/format.h"
 #include "src/common/wire/messages.h"
 
 namespace pycds::core {
@@ -34,5 +35,8 @@ struct ImportedImage {
 // kBuildFailed if the bytes are not a valid image or not the one that was asked for, kUnavailable
 // if it is too large. Takes as long as reading and hashing all of it: for the worker's thread.
 Result<ImportedImage> import_image(int output_fd, const ExpectedImage& expected);
+
+// What the header of a valid image says of it; all but the time and the attaches.
+wire::ImageInfo describe_image(const image::Header& header);
 
 }  // namespace pycds::core

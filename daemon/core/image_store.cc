@@ -14,6 +14,19 @@ ImageKey key_of(const wire::ImageInfo& info) {
                     info.domain == wire::Domain::kUser ? info.domain_uid : 0};
 }
 
+StoredImage stored(NewImage image) {
+    return StoredImage{std::move(image.info), std::make_shared<const UniqueFd>(std::move(image.fd)),
+                       image.origin, image.checksum};
+}
+
+// Made by the daemon itself for an interpreter for which there is a newer one now.
+bool superseded(const StoredImage& old, const std::vector<NewImage>& images) {
+    return std::any_of(images.begin(), images.end(), [&](const NewImage& image) {
+        return image.origin.by_itself() && image.origin.interpreter == old.origin.interpreter &&
+               image.origin != old.origin;
+    });
+}
+
 }  // namespace
 
 std::string ImageStore::id_of_generation(uint64_t generation) {
@@ -35,6 +48,9 @@ Result<std::vector<wire::ImageInfo>> ImageStore::publish(std::vector<NewImage> i
         }
         bytes += image.info.size;
     }
+    for (const auto& [key, old] : images_) {
+        if (!replaced.contains(key) && superseded(old, images)) bytes -= old.info.size;
+    }
     if (bytes > limits_.max_bytes) {
         return Error{ErrorCode::kUnavailable,
                      "the image does not fit: all images would have " + human_size(bytes) +
@@ -52,11 +68,39 @@ Result<std::vector<wire::ImageInfo>> ImageStore::publish(std::vector<NewImage> i
         image.info.attaches = 0;
         infos.push_back(image.info);
         const ImageKey key = key_of(image.info);
-        images_[key] = StoredImage{std::move(image.info),
-                                   std::make_shared<const UniqueFd>(std::move(image.fd))};
+        put(key, stored(std::move(image)), nullptr);
     }
-    bytes_ = bytes;
+    drop_if([&](const StoredImage& old) { return superseded(old, images); });
     return infos;
+}
+
+Status ImageStore::restore(NewImage image, const ImageKeeper* known_to) {
+    const ImageKey key = key_of(image.info);
+    if (images_.contains(key) || find(std::string_view(image.info.id)) != nullptr) {
+        return Error{ErrorCode::kInvalidArgument, "there is another image in its place"};
+    }
+    if (bytes_ + image.info.size > limits_.max_bytes || images_.size() == limits_.max_images) {
+        return Error{ErrorCode::kUnavailable, "the image does not fit into the budget"};
+    }
+    last_generation_ = std::max(last_generation_, image.info.generation);
+    image.info.attaches = 0;
+    put(key, stored(std::move(image)), known_to);
+    return Ok{};
+}
+
+void ImageStore::put(const ImageKey& key, StoredImage image, const ImageKeeper* known_to) {
+    if (const auto old = images_.find(key); old != images_.end()) remove(old);
+    bytes_ += image.info.size;
+    const StoredImage& kept = images_[key] = std::move(image);
+    for (ImageKeeper* keeper : keepers_) {
+        if (keeper != known_to) keeper->keep(kept);
+    }
+}
+
+void ImageStore::remove(std::map<ImageKey, StoredImage>::iterator at) {
+    for (ImageKeeper* keeper : keepers_) keeper->forget(at->second);
+    bytes_ -= at->second.info.size;
+    images_.erase(at);
 }
 
 StoredImage* ImageStore::find(const ImageKey& key) {
@@ -72,11 +116,16 @@ const StoredImage* ImageStore::find(std::string_view id) const {
 }
 
 size_t ImageStore::drop_if(const std::function<bool(const StoredImage&)>& which) {
-    return std::erase_if(images_, [&](const auto& entry) {
-        if (!which(entry.second)) return false;
-        bytes_ -= entry.second.info.size;
-        return true;
-    });
+    size_t dropped = 0;
+    for (auto at = images_.begin(); at != images_.end();) {
+        const auto next = std::next(at);
+        if (which(at->second)) {
+            remove(at);
+            ++dropped;
+        }
+        at = next;
+    }
+    return dropped;
 }
 
 std::vector<const StoredImage*> ImageStore::all() const {

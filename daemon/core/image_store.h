@@ -1,5 +1,5 @@
-// The images that this daemon hands out. Pure bookkeeping: no system call but the closing of
-// descriptors.
+// The images that this daemon hands out. Pure bookkeeping: no system call of its own but the
+// closing of descriptors.
 #pragma once
 
 #include <sys/types.h>
@@ -14,6 +14,7 @@
 #include <string_view>
 #include <vector>
 
+#include "daemon/core/image_keeper.h"
 #include "src/common/base/result.h"
 #include "src/common/os/unique_fd.h"
 #include "src/common/wire/messages.h"
@@ -31,13 +32,10 @@ struct ImageKey {
 
 // A validated and sealed image on its way into the store.
 struct NewImage {
-    wire::ImageInfo info;  // all but published_unix_ms and attaches
+    wire::ImageInfo info;  // all but attaches; published_unix_ms only if it was published before
     UniqueFd fd;
-};
-
-struct StoredImage {
-    wire::ImageInfo info;
-    std::shared_ptr<const UniqueFd> fd;
+    Origin origin = {};
+    uint64_t checksum = 0;  // FrozenPrefix::checksum
 };
 
 struct ImageLimits {
@@ -56,9 +54,18 @@ class ImageStore {
     uint64_t next_generation() { return ++last_generation_; }
     static std::string id_of_generation(uint64_t generation);
 
+    // Is told of all that is published and dropped from now on; outlives the store.
+    void add_keeper(ImageKeeper* keeper) { keepers_.push_back(keeper); }
+
     // All of them or, if a limit says no (kUnavailable), none. Each takes the place of the image
-    // with its key. Returns what is now stored.
+    // with its key, and one that the daemon made by itself also that of those which it made for the
+    // same interpreter before that was upgraded. Returns what is now stored.
     Result<std::vector<wire::ImageInfo>> publish(std::vector<NewImage> images, uint64_t unix_ms);
+
+    // One that an earlier process of this daemon published. Unless there is one of that key or that
+    // id (kInvalidArgument), or a limit says no. `known_to`, one of the keepers or null, has it
+    // already and is not told.
+    Status restore(NewImage image, const ImageKeeper* known_to);
 
     // Null if there is none. The pointer is good until the next call that is not const.
     StoredImage* find(const ImageKey& key);
@@ -75,7 +82,11 @@ class ImageStore {
     const ImageLimits& limits() const { return limits_; }
 
   private:
+    void put(const ImageKey& key, StoredImage image, const ImageKeeper* known_to);
+    void remove(std::map<ImageKey, StoredImage>::iterator at);
+
     const ImageLimits limits_;
+    std::vector<ImageKeeper*> keepers_;
     std::map<ImageKey, StoredImage> images_;
     uint64_t bytes_ = 0;
     uint64_t last_generation_ = 0;

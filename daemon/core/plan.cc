@@ -5,6 +5,9 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <charconv>
+#include <set>
+#include <span>
 #include <string_view>
 #include <utility>
 
@@ -77,6 +80,42 @@ Result<std::vector<std::string>> read_plan(int fd) {
         rest.remove_prefix(end + 1);
     }
     return paths;
+}
+
+Result<SystemPlan> read_system_plan(int fd) {
+    const auto failed = [](const std::string& what) {
+        return Error{ErrorCode::kBuildFailed, "the planner's output is wrong: " + what};
+    };
+    Result<std::vector<std::string>> entries = read_plan(fd);
+    if (!entries) return failed(entries.error().message);
+    constexpr std::string_view kFingerprint = "fingerprint ";
+    const std::string_view first = entries->front();
+    SystemPlan out;
+    const char* end = first.data() + first.size();
+    if (!first.starts_with(kFingerprint) || entries->size() < 2) {
+        return failed("it starts with no fingerprint, or names no source");
+    }
+    const auto parsed =
+        std::from_chars(first.data() + kFingerprint.size(), end, out.fingerprint, 16);
+    if (parsed.ec != std::errc() || parsed.ptr != end)
+        return failed("its fingerprint is no number");
+
+    std::string paths;
+    std::set<std::string> directories;
+    for (size_t i = 1; i < entries->size(); ++i) {
+        const std::string& path = (*entries)[i];
+        paths.append(path).push_back('\0');
+        const std::string directory = path.substr(0, path.rfind('/'));
+        directories.insert(directory + "/__pycache__");
+        directories.insert(directory);
+    }
+    Result<UniqueFd> plan =
+        make_sealed_copy("pycds-plan", std::as_bytes(std::span(paths.data(), paths.size())));
+    if (!plan) return plan.error();
+    out.plan = std::move(*plan);
+    out.count = static_cast<uint32_t>(entries->size() - 1);
+    out.directories.assign(directories.begin(), directories.end());
+    return out;
 }
 
 SplitPlan split_plan(const std::vector<std::string>& paths,

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "src/common/base/result.h"
+#include "src/common/os/unique_fd.h"
 #include "src/common/wire/messages.h"
 
 namespace pycds::core {
@@ -22,6 +23,18 @@ Status check_plan_fd(int fd);
 // The paths in a plan descriptor as a peer sends it (proto/pycds.proto, BuildRequest): each ended
 // by a NUL. Read, not mapped: the peer may shrink the file meanwhile.
 Result<std::vector<std::string>> read_plan(int fd);
+
+// What the planner found for an image that the daemon makes by itself (builder_launcher.h).
+struct SystemPlan {
+    uint64_t fingerprint = 0;  // of all that the image would be made from
+    UniqueFd plan;             // as a peer would send it
+    uint32_t count = 0;        // sources in it
+    // Where those files are, and their .pyc files: a change of them shows there.
+    std::vector<std::string> directories;
+};
+
+// Reads the planner's output: `fingerprint HEX`, then the paths, each ended by a NUL.
+Result<SystemPlan> read_system_plan(int fd);
 
 // The share of a plan that goes into one image; never empty.
 struct PlanPart {

@@ -81,9 +81,18 @@ std::optional<Reply> Service::build(const PeerIdentity& peer, const wire::BuildR
     const Status plan = check_plan_fd(fds[0].get());
     if (!plan) return reply_with(plan.error());
     const Status accepted = queue_.submit(std::make_shared<Build>(
-        build_services_, ++builds_asked_, peer, request, std::move(fds[0]), sink));
+        build_services_, ++builds_asked_, BuildOrder{peer, request, std::move(fds[0])}, sink));
     if (!accepted) return reply_with(accepted.error());
     return std::nullopt;
+}
+
+Status Service::build_by_itself(const std::string& python, UniqueFd plan, Origin origin,
+                                const std::shared_ptr<ReplySink>& sink) {
+    // As root would ask for it: what is the system's goes to the system.
+    const PeerIdentity root{0, 0, options_.pid};
+    return queue_.submit(std::make_shared<Build>(
+        build_services_, ++builds_asked_,
+        BuildOrder{root, wire::BuildRequest{python, 0}, std::move(plan), origin}, sink));
 }
 
 Reply Service::list(const PeerIdentity& peer) const {

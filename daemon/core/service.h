@@ -49,10 +49,15 @@ class Service {
     // Kills all builders. For the shutdown.
     void cancel_builds();
 
+    // Makes the image for an interpreter that nobody asked for; how it ended goes to `sink`, which
+    // the caller keeps. Not called from inside.
+    Status build_by_itself(const std::string& python, UniqueFd plan, Origin origin,
+                           const std::shared_ptr<ReplySink>& sink);
+
     // For StatusReply.
     void set_connections(size_t connections) { connections_ = connections; }
 
-    const ImageStore& images() const { return store_; }
+    ImageStore& images() { return store_; }
 
   private:
     Reply attach(const PeerIdentity& peer, const wire::AttachRequest& request);

@@ -4,28 +4,56 @@
 #include <sys/socket.h>
 #include <systemd/sd-daemon.h>
 
+#include <cstdlib>
+#include <utility>
+
+#include "src/common/os/sealed_memfd.h"
+
 namespace pycds::sys {
 
-Result<std::optional<UniqueFd>> take_activation_socket() {
-    const int count = sd_listen_fds(1);
-    if (count < 0) return errno_error("cannot take the socket of the service manager", -count);
-    if (count == 0) return std::optional<UniqueFd>();
-    if (count > 1) {
-        return Error{
-            ErrorCode::kInvalidArgument,
-            "the service manager passed " + std::to_string(count) + " sockets, expected one"};
-    }
-    UniqueFd fd(SD_LISTEN_FDS_START);
-    if (sd_is_socket_unix(fd.get(), SOCK_SEQPACKET, 1, nullptr, 0) <= 0) {
+namespace {
+
+Status set_up_socket(int fd) {
+    if (sd_is_socket_unix(fd, SOCK_SEQPACKET, 1, nullptr, 0) <= 0) {
         return Error{ErrorCode::kInvalidArgument,
                      "what the service manager passed is not a listening Unix socket of type "
                      "SOCK_SEQPACKET; the socket unit needs ListenSequentialPacket="};
     }
-    const int flags = fcntl(fd.get(), F_GETFL);
-    if (flags < 0 || fcntl(fd.get(), F_SETFL, flags | O_NONBLOCK) != 0) {
+    const int flags = fcntl(fd, F_GETFL);
+    if (flags < 0 || fcntl(fd, F_SETFL, flags | O_NONBLOCK) != 0) {
         return errno_error("cannot set up the socket of the service manager");
     }
-    return std::optional<UniqueFd>(std::move(fd));
+    return Ok{};
+}
+
+}  // namespace
+
+Result<PassedDescriptors> take_passed_descriptors() {
+    char** names = nullptr;
+    const int count = sd_listen_fds_with_names(1, &names);
+    if (count < 0) return errno_error("cannot take the socket of the service manager", -count);
+    PassedDescriptors out;
+    std::vector<StoredDescriptor> all;
+    for (int i = 0; i < count; ++i) {
+        all.push_back({names[i], UniqueFd(SD_LISTEN_FDS_START + i)});
+        std::free(names[i]);
+    }
+    std::free(names);
+    for (StoredDescriptor& passed : all) {
+        // Images are the only things that we store, and they are no sockets.
+        if (regular_file_size(passed.fd.get()) >= 0) {
+            out.stored.push_back(std::move(passed));
+            continue;
+        }
+        if (out.socket) {
+            return Error{ErrorCode::kInvalidArgument,
+                         "the service manager passed more than one socket, expected one"};
+        }
+        const Status good = set_up_socket(passed.fd.get());
+        if (!good) return good.error();
+        out.socket = std::move(passed.fd);
+    }
+    return out;
 }
 
 void notify_ready(const std::string& status) {

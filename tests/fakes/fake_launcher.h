@@ -7,6 +7,7 @@
 #include <cstddef>
 #include <memory>
 #include <optional>
+#include <string>
 #include <utility>
 #include <vector>
 
@@ -31,6 +32,30 @@ class FakeLauncher final : public core::BuilderLauncher {
             std::make_unique<Running>(started.back().alive));
     }
 
+    Result<std::unique_ptr<core::RunningBuilder>> launch_planner(
+        const core::PlannerJob& job, core::BuilderCallbacks callbacks) override {
+        if (refusal) return *refusal;
+        planners.push_back(Planner{job, std::move(callbacks)});
+        return std::unique_ptr<core::RunningBuilder>(
+            std::make_unique<Running>(std::make_shared<bool>(true)));
+    }
+
+    // The planner that was started last ends with this output.
+    void planner_exits_with(const std::string& output) {
+        Result<UniqueFd> fd = create_memfd("fake-plan");
+        if (!fd ||
+            write(fd->get(), output.data(), output.size()) != static_cast<ssize_t>(output.size())) {
+            return planner_exits_with(Error{ErrorCode::kSystem, "the fake cannot write"});
+        }
+        const auto on_exit = planners.back().callbacks.on_exit;
+        on_exit(std::move(*fd));
+    }
+
+    void planner_exits_with(const Error& error) {
+        const auto on_exit = planners.back().callbacks.on_exit;
+        on_exit(error);
+    }
+
     // The builder that was started last ends with these bytes as its output.
     void exit_with(const std::vector<std::byte>& bytes) {
         Result<UniqueFd> fd = create_memfd("fake-output");
@@ -47,7 +72,13 @@ class FakeLauncher final : public core::BuilderLauncher {
         on_exit(error);
     }
 
+    struct Planner {
+        core::PlannerJob job;
+        core::BuilderCallbacks callbacks;
+    };
+
     std::vector<Started> started;
+    std::vector<Planner> planners;
     std::optional<Error> refusal;  // what launch() fails with
 
   private:

@@ -32,8 +32,11 @@ MAY_INCLUDE = {
     'daemon/config': COMMON,
     'daemon/ipc': COMMON + DAEMON_L3,
     'daemon/build': COMMON + DAEMON_L3,
+    'daemon/discover': COMMON + DAEMON_L3,
+    'daemon/keep': COMMON + DAEMON_L3,
     'daemon/sys': COMMON + DAEMON_L3,
-    'daemon': COMMON + DAEMON_L3 + ['daemon/ipc', 'daemon/build', 'daemon/sys'],  # main.cc: wiring
+    'daemon': COMMON + DAEMON_L3 + ['daemon/ipc', 'daemon/build', 'daemon/discover',
+                                       'daemon/keep', 'daemon/sys'],  # main.cc: wiring
     'ctl': COMMON,
     'tests': None,  # anything of ours
     'bench': None,

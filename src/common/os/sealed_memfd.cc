@@ -9,7 +9,8 @@
 namespace pycds {
 namespace {
 
-// Since Linux 6.3; an image is data and must never be executable (vm.memfd_noexec, memfd_create(2)).
+// Since Linux 6.3; an image is data and must never be executable (vm.memfd_noexec,
+// memfd_create(2)).
 #ifndef MFD_NOEXEC_SEAL
 constexpr unsigned kNoExecSeal = 0x0008U;
 #else
@@ -31,6 +32,14 @@ Result<UniqueFd> create_memfd(const std::string& name) {
     return UniqueFd(fd);
 }
 
+Status seal(int fd) {
+    if (fcntl(fd, F_ADD_SEALS, kImageSeals) != 0) return errno_error("cannot seal a memfd");
+    if (!has_image_seals(fd)) {
+        return Error{ErrorCode::kSystem, "a sealed memfd does not show its seals"};
+    }
+    return Ok{};
+}
+
 Result<UniqueFd> make_sealed_copy(const std::string& name, std::span<const std::byte> bytes) {
     Result<UniqueFd> fd = create_memfd(name);
     if (!fd) return fd;
@@ -43,10 +52,8 @@ Result<UniqueFd> make_sealed_copy(const std::string& name, std::span<const std::
         }
         done += static_cast<size_t>(n);
     }
-    if (fcntl(fd->get(), F_ADD_SEALS, kImageSeals) != 0) return errno_error("cannot seal a memfd");
-    if (!has_image_seals(fd->get())) {
-        return Error{ErrorCode::kSystem, "a sealed memfd does not show its seals"};
-    }
+    const Status sealed = seal(fd->get());
+    if (!sealed) return sealed.error();
     return fd;
 }
 
@@ -55,7 +62,8 @@ void use_huge_pages(int fd, size_t size) {
     if (whole == 0) return;
     // Only a mapping that starts at a multiple of the unit can be collapsed.
     const size_t room = whole + kHugePage;
-    void* reserved = mmap(nullptr, room, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    void* reserved =
+        mmap(nullptr, room, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (reserved == MAP_FAILED) return;
     auto* aligned = reinterpret_cast<void*>(
         align_up(reinterpret_cast<uint64_t>(reserved), uint64_t{kHugePage}));

@@ -46,14 +46,17 @@ inline int64_t regular_file_size(int fd) {
 // An unsealed memfd that the caller fills; close-on-exec. `name` shows in /proc/PID/maps.
 Result<UniqueFd> create_memfd(const std::string& name);
 
+// Seals a memfd of create_memfd() and reads the seals back.
+Status seal(int fd);
+
 // A new memfd holding a copy of `bytes`, sealed, its seals read back. Every page is filled by the
 // caller's process, hence charged to its memory cgroup (cgroup-v2, "Memory Ownership").
 Result<UniqueFd> make_sealed_copy(const std::string& name, std::span<const std::byte> bytes);
 
-// Asks the kernel to keep the pages of a memfd in units of 2 MiB (MADV_COLLAPSE, Linux 6.1), which costs
-// no memory for one whose pages are all filled: who maps it then takes one page fault where it took 32, and
-// needs fewer entries of page tables and TLB. Takes milliseconds per MiB at worst. Where it cannot be done
-// nothing changes.
+// Asks the kernel to keep the pages of a memfd in units of 2 MiB (MADV_COLLAPSE, Linux 6.1), which
+// costs no memory for one whose pages are all filled: who maps it then takes one page fault where
+// it took 32, and needs fewer entries of page tables and TLB. Takes milliseconds per MiB at worst.
+// Where it cannot be done nothing changes.
 void use_huge_pages(int fd, size_t size);
 
 #endif

@@ -101,5 +101,67 @@ TEST(ImageStore, DroppedImagesAreGoneAndTheirBytesFree) {
     EXPECT_EQ(store.all()[0]->info.id, "img-2");
 }
 
+class Witness final : public ImageKeeper {
+  public:
+    void keep(const StoredImage& image) override { said.push_back("keep " + image.info.id); }
+    void forget(const StoredImage& image) override { said.push_back("forget " + image.info.id); }
+    std::vector<std::string> said;
+};
+
+TEST(ImageStore, KeepersAreToldOfWhatComesAndGoes) {
+    ImageStore store({1000, 10});
+    Witness witness;
+    store.add_keeper(&witness);
+    ASSERT_TRUE(publish(store, image(store, 1, 100)).ok());
+    ASSERT_TRUE(publish(store, image(store, 1, 100)).ok());
+    store.drop_if([](const StoredImage&) { return true; });
+    EXPECT_EQ(witness.said, (std::vector<std::string>{"keep img-1", "forget img-1", "keep img-2",
+                                                      "forget img-2"}));
+    EXPECT_FALSE(publish(store, image(store, 1, 2000)).ok());
+    EXPECT_EQ(witness.said.size(), 4u) << "of what was not published they hear nothing";
+}
+
+TEST(ImageStore, AnImageOfTheUpgradedInterpreterReplacesThatOfTheOldOne) {
+    ImageStore store({250, 10});
+    NewImage old = image(store, 1, 100);
+    old.origin = {7, 1};
+    ASSERT_TRUE(publish(store, std::move(old)).ok());
+    ASSERT_TRUE(publish(store, image(store, 2, 50)).ok()) << "somebody asked for this one";
+    NewImage other = image(store, 3, 50);
+    other.origin = {8, 1};
+    ASSERT_TRUE(publish(store, std::move(other)).ok());
+    NewImage upgraded = image(store, 4, 150);
+    upgraded.origin = {7, 2};
+    ASSERT_TRUE(publish(store, std::move(upgraded)).ok()) << "the old one's bytes are free then";
+    EXPECT_EQ(store.find(key(1)), nullptr);
+    EXPECT_NE(store.find(key(2)), nullptr);
+    EXPECT_NE(store.find(key(3)), nullptr);
+    EXPECT_EQ(store.bytes(), 250u);
+}
+
+TEST(ImageStore, RestoredImagesCountButTakeNobodysPlace) {
+    ImageStore before({1000, 10});
+    for (int i = 0; i < 6; ++i) before.next_generation();
+    ImageStore store({1000, 10});
+    Witness has_it;
+    Witness other;
+    store.add_keeper(&has_it);
+    store.add_keeper(&other);
+    NewImage kept = image(before, 1, 100);
+    kept.info.published_unix_ms = 99;
+    ASSERT_TRUE(store.restore(std::move(kept), &has_it).ok());
+    EXPECT_EQ(store.find(key(1))->info.published_unix_ms, 99u);
+    EXPECT_EQ(store.next_generation(), 8u) << "no number is given twice";
+    EXPECT_TRUE(has_it.said.empty());
+    EXPECT_EQ(other.said, std::vector<std::string>{"keep img-7"});
+
+    EXPECT_FALSE(store.restore(image(before, 1, 100), nullptr).ok()) << "its key is taken";
+    EXPECT_FALSE(store.restore(image(before, 2, 2000), nullptr).ok()) << "too large";
+    NewImage same_id = image(before, 3, 1);
+    same_id.info.id = "img-7";
+    EXPECT_FALSE(store.restore(std::move(same_id), nullptr).ok());
+    EXPECT_EQ(store.bytes(), 100u);
+}
+
 }  // namespace
 }  // namespace pycds::core

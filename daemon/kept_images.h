@@ -1,0 +1,53 @@
+// Brings back the images that earlier processes of this daemon published: from the service
+// manager's store, then from the disk.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "daemon/core/kept_image.h"
+#include "daemon/core/service.h"
+#include "daemon/keep/disk_cache.h"
+#include "daemon/sys/fd_store.h"
+#include "daemon/sys/service_manager.h"
+
+namespace pycds {
+
+class KeptImages {
+  public:
+    // `cache` is empty for none.
+    KeptImages(core::Service& service, core::Worker& worker, const std::string& version,
+               const std::string& cache);
+    KeptImages(const KeptImages&) = delete;
+    KeptImages& operator=(const KeptImages&) = delete;
+
+    // At once those that a daemon of this version validated, so that nobody who connects meanwhile
+    // goes without; the others with load(). What is none of ours is dropped.
+    void take(std::vector<sys::StoredDescriptor> stored);
+
+    // All the rest, in the background; `done` is called once, from the event loop.
+    void load(std::function<void()> done);
+
+  private:
+    struct Doubtful {
+        core::KeptName name;
+        std::string text;
+        UniqueFd fd;
+    };
+
+    void restore(Result<core::NewImage> image, const std::string& name, const char* from,
+                 core::ImageKeeper* keeper);
+    void validate_doubtful(std::function<void()> done);
+    void load_cache(std::function<void()> done);
+
+    core::Service& service_;
+    core::Worker& worker_;
+    const std::string version_;
+    sys::FdStore fd_store_;
+    std::unique_ptr<keep::DiskCache> cache_;
+    std::vector<Doubtful> doubtful_;
+};
+
+}  // namespace pycds
