@@ -5,6 +5,7 @@
 #include <string>
 #include <utility>
 
+#include "src/common/base/event.h"
 #include "src/common/base/log.h"
 #include "src/common/base/text.h"
 #include "src/common/image/format.h"
@@ -186,6 +187,14 @@ void Build::publish() {
         modules += info.roots;
         bytes += info.size;
         ids += (ids.empty() ? "" : " and ") + info.id;
+        log_event(Event::kImagePublished,
+                  info.id + " is ready: " + std::to_string(info.roots) + " modules for " +
+                      printable(request_.python) + ", " + human_size(info.size),
+                  {{field::kImage, info.id},
+                   {field::kPython, request_.python},
+                   {field::kModules, std::to_string(info.roots)},
+                   {field::kBytes, std::to_string(info.size)},
+                   {field::kUid, std::to_string(peer_.uid)}});
     }
     log_info("build " + std::to_string(number_) + " finished: " + ids + ", " +
              std::to_string(modules) + " modules, " + std::to_string(sum(left_out_)) +
@@ -200,7 +209,10 @@ void Build::publish() {
 
 void Build::fail(const Error& error) {
     const Error clean{error.code, printable(error.message)};
-    log_warning("build " + std::to_string(number_) + " failed: " + clean.message);
+    log_event(Event::kBuildFailed, "build " + std::to_string(number_) + " failed: " + clean.message,
+              {{field::kPython, request_.python},
+               {field::kReason, clean.message},
+               {field::kUid, std::to_string(peer_.uid)}});
     const std::shared_ptr<Build> self = shared_from_this();
     const std::shared_ptr<ReplySink> sink = sink_.lock();
     end(End::kFailed);

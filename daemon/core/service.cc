@@ -3,7 +3,7 @@
 #include <utility>
 #include <variant>
 
-#include "src/common/base/log.h"
+#include "src/common/base/event.h"
 #include "src/common/base/text.h"
 #include "src/common/image/format.h"
 
@@ -123,9 +123,18 @@ Reply Service::drop(const PeerIdentity& peer, const wire::DropRequest& request) 
     const auto may_drop = [&](const StoredImage& image) {
         return build_services_.policy.may_drop(peer, image.info.domain, image.info.domain_uid);
     };
+    const auto log_drop = [&](const StoredImage& image) {
+        const std::string who = "uid " + std::to_string(peer.uid);
+        log_event(Event::kImageDropped, who + " dropped " + image.info.id,
+                  {{field::kImage, image.info.id},
+                   {field::kReason, who + " asked for it"},
+                   {field::kUid, std::to_string(peer.uid)}});
+        return true;
+    };
     size_t dropped = 0;
     if (request.id == "all") {
-        dropped = store_.drop_if(may_drop);
+        dropped = store_.drop_if(
+            [&](const StoredImage& image) { return may_drop(image) && log_drop(image); });
     } else {
         const Result<const StoredImage*> image = find_for(peer, request.id);
         if (!image) return reply_with(image.error());
@@ -134,12 +143,9 @@ Reply Service::drop(const PeerIdentity& peer, const wire::DropRequest& request) 
                                     "only root, uid " + std::to_string(options_.daemon_uid) +
                                         " and its owner may drop " + (*image)->info.id});
         }
-        dropped =
-            store_.drop_if([&](const StoredImage& candidate) { return &candidate == *image; });
-    }
-    if (dropped != 0) {
-        log_info("uid " + std::to_string(peer.uid) + " dropped " +
-                 printable(request.id.substr(0, 64)) + ", images: " + std::to_string(dropped));
+        dropped = store_.drop_if([&](const StoredImage& candidate) {
+            return &candidate == *image && log_drop(candidate);
+        });
     }
     return reply_with(wire::DropReply{static_cast<uint32_t>(dropped)});
 }

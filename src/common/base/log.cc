@@ -18,7 +18,7 @@ std::atomic<int> threshold{static_cast<int>(LogLevel::kInfo)};
 bool stderr_is_journal() {
     const char* stream = std::getenv("JOURNAL_STREAM");
     if (stream == nullptr) return false;
-    struct stat st{};
+    struct stat st {};
     if (fstat(STDERR_FILENO, &st) != 0) return false;
     unsigned long long dev = 0;
     unsigned long long ino = 0;
@@ -27,8 +27,7 @@ bool stderr_is_journal() {
 }
 
 std::string prefix_of(LogLevel level) {
-    static const bool journal = stderr_is_journal();
-    if (journal) return "<" + std::to_string(static_cast<int>(level)) + ">";
+    if (log_is_journal()) return "<" + std::to_string(static_cast<int>(level)) + ">";
     switch (level) {
         case LogLevel::kError: return "error: ";
         case LogLevel::kWarning: return "warning: ";
@@ -41,10 +40,21 @@ std::string prefix_of(LogLevel level) {
 
 }  // namespace
 
-void set_log_threshold(LogLevel most_verbose) { threshold = static_cast<int>(most_verbose); }
+void set_log_threshold(LogLevel most_verbose) {
+    threshold = static_cast<int>(most_verbose);
+}
+
+bool log_shows(LogLevel level) {
+    return static_cast<int>(level) <= threshold;
+}
+
+bool log_is_journal() {
+    static const bool journal = stderr_is_journal();
+    return journal;
+}
 
 void log_line(LogLevel level, std::string_view text) {
-    if (static_cast<int>(level) > threshold) return;
+    if (!log_shows(level)) return;
     std::string line = prefix_of(level);
     line.append(text);
     line.push_back('\n');

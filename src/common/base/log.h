@@ -11,6 +11,10 @@ enum class LogLevel : int { kError = 3, kWarning = 4, kNotice = 5, kInfo = 6, kD
 
 // Lines above this level are dropped. Default: kInfo. Thread-safe.
 void set_log_threshold(LogLevel most_verbose);
+bool log_shows(LogLevel level);
+
+// Is stderr a stream of the journal's? Asked once, of the stderr of that moment.
+bool log_is_journal();
 
 // Writes one line to stderr with a single write(2), so lines of several threads do not mix. The
 // line is prefixed with "<N>" where stderr is a journal stream ($JOURNAL_STREAM, systemd.exec(5))
