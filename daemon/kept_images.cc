@@ -3,6 +3,7 @@
 #include <optional>
 #include <utility>
 
+#include "src/common/base/event.h"
 #include "src/common/base/log.h"
 #include "src/common/base/text.h"
 
@@ -16,25 +17,33 @@ KeptImages::KeptImages(core::Service& service, core::Worker& worker, const std::
     if (cache_) service.images().add_keeper(cache_.get());
 }
 
-void KeptImages::restore(Result<core::NewImage> image, const std::string& name, const char* from,
+void KeptImages::restore(Result<core::NewImage> image, const std::string& name,
                          core::ImageKeeper* keeper) {
+    const bool from_cache = keeper == cache_.get() && keeper != nullptr;
+    const std::string from = from_cache ? "the disk cache" : "the service manager's store";
     Status status = Ok{};
-    std::string what;
+    wire::ImageInfo info;
     if (image) {
-        what = image->info.id + " for Python " +
-               printable(image->info.python.substr(0, image->info.python.find(' '))) + ", " +
-               std::to_string(image->info.roots) + " modules, " + human_size(image->info.size);
+        info = image->info;
         status = service_.images().restore(std::move(*image), keeper);
     } else {
         status = image.error();
     }
-    if (status) {
-        log_info("restored " + what + ", from the " + from);
+    if (!status) {
+        log_event(Event::kCacheIgnored,
+                  "an image in " + from + " is not used: " + printable(status.error().message),
+                  {{field::kFile, name}, {field::kReason, printable(status.error().message)}});
+        if (keeper == &fd_store_) fd_store_.remove(name);
         return;
     }
-    log_notice("an image from the " + std::string(from) +
-               " is not used: " + printable(status.error().message));
-    if (keeper == &fd_store_) fd_store_.remove(name);
+    log_event(from_cache ? Event::kImageCached : Event::kImageRestored,
+              info.id + " is back from " + from + ": Python " +
+                  printable(info.python.substr(0, info.python.find(' '))) + ", " +
+                  std::to_string(info.roots) + " modules, " + human_size(info.size),
+              {{field::kImage, info.id},
+               {field::kFile, name},
+               {field::kModules, std::to_string(info.roots)},
+               {field::kBytes, std::to_string(info.size)}});
 }
 
 void KeptImages::take(std::vector<sys::StoredDescriptor> stored) {
@@ -48,7 +57,7 @@ void KeptImages::take(std::vector<sys::StoredDescriptor> stored) {
             doubtful_.push_back({*name, descriptor.name, std::move(descriptor.fd)});
         } else {
             restore(restore_image(std::move(descriptor.fd), *name, core::Belief::kSealedByUs),
-                    descriptor.name, "service manager's store", &fd_store_);
+                    descriptor.name, &fd_store_);
         }
     }
 }
@@ -70,7 +79,7 @@ void KeptImages::validate_doubtful(std::function<void()> done) {
         [this, doubtful, image, done = std::move(done)] {
             // Stored under this version's name by us, no longer under the old one's.
             fd_store_.remove(doubtful->text);
-            restore(std::move(**image), doubtful->text, "store of another version", nullptr);
+            restore(std::move(**image), doubtful->text, nullptr);
             validate_doubtful(done);
         });
 }
@@ -81,7 +90,8 @@ void KeptImages::load_cache(std::function<void()> done) {
     for (const core::StoredImage* image : service_.images().all()) there.push_back(*image);
     cache_->load(there, [this, done = std::move(done)](std::vector<core::NewImage> images) {
         for (core::NewImage& image : images) {
-            restore(std::move(image), {}, "disk cache", cache_.get());
+            const std::string name = core::kept_name(image, version_).text();
+            restore(std::move(image), name, cache_.get());
         }
         done();
     });

@@ -37,8 +37,7 @@ class KeptImages {
         UniqueFd fd;
     };
 
-    void restore(Result<core::NewImage> image, const std::string& name, const char* from,
-                 core::ImageKeeper* keeper);
+    void restore(Result<core::NewImage> image, const std::string& name, core::ImageKeeper* keeper);
     void validate_doubtful(std::function<void()> done);
     void load_cache(std::function<void()> done);
 

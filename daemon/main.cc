@@ -2,8 +2,10 @@
 
 #include <unistd.h>
 
+#include <chrono>
 #include <cstdio>
 #include <exception>
+#include <memory>
 #include <optional>
 #include <string>
 #include <utility>
@@ -19,9 +21,13 @@
 #include "daemon/ipc/server.h"
 #include "daemon/kept_images.h"
 #include "daemon/policy_adapter.h"
+#include "daemon/reloader.h"
+#include "daemon/sys/journal.h"
 #include "daemon/sys/process.h"
 #include "daemon/sys/service_manager.h"
 #include "daemon/sys/system_clock.h"
+#include "daemon/sys/watchdog.h"
+#include "src/common/base/event.h"
 #include "src/common/base/log.h"
 #include "src/common/base/text.h"
 
@@ -46,56 +52,87 @@ core::DiscoveryOptions discovery_options(const config::Options& options) {
     return out;
 }
 
-Status run(const config::Options& options) {
+build::LauncherOptions launcher_options(const config::Options& options) {
+    return build::LauncherOptions{options.clients, std::chrono::seconds{options.build_deadline_s},
+                                  options.build_memory_mib << 20, options.image_budget_mib << 20};
+}
+
+// What a daemon that runs can change.
+void apply_options(const config::Options& options, core::Service* service,
+                   build::ProcessLauncher* launcher, core::Discovery* discovery) {
+    set_log_threshold(options.verbose ? LogLevel::kDebug : LogLevel::kInfo);
+    service->set_image_budget(options.image_budget_mib << 20);
+    launcher->set_options(launcher_options(options));
+    discovery->set_options(discovery_options(options));
+}
+
+std::unique_ptr<sys::Watchdog> start_watchdog(ipc::AsioLoop& loop) {
+    const std::optional<std::chrono::microseconds> interval = sys::watchdog_interval();
+    if (!interval) return nullptr;
+    return std::make_unique<sys::Watchdog>(loop, loop, *interval, sys::notify_alive);
+}
+
+Status run(const config::Options& options, int argc, char** argv) {
     if (options.verbose) set_log_threshold(LogLevel::kDebug);
     sys::ignore_broken_pipes();
     sys::raise_descriptor_limit();
     // Before any thread.
-    const Result<UniqueFd> signals = sys::block_stop_signals();
+    const Result<sys::Signals> signals = sys::block_signals();
     if (!signals) return signals.error();
     Result<sys::PassedDescriptors> passed = sys::take_passed_descriptors();
     if (!passed) return passed.error();
     const Result<ipc::Listener> listener =
-        open_listener(options, signals->get(), std::move(passed->socket));
+        open_listener(options, signals->stop.get(), std::move(passed->socket));
     if (!listener) {
-        if (sys::take_signal(signals->get()) != 0) return Ok{};  // it was asked to stop
+        if (sys::take_stop(signals->stop.get())) return Ok{};
         return listener.error();
     }
 
-    log_info("pycdsd " PYCDS_VERSION " started, clients in " + options.clients);
-    const uint64_t budget = options.image_budget_mib << 20;
-    const std::chrono::seconds deadline{options.build_deadline_s};
     sys::SystemClock clock;
     const PolicyAdapter policy(policy::AccessOptions{geteuid(), options.user});
+    const discover::Interpreters interpreters;  // outlives the worker, as the policy does
     ipc::AsioLoop loop;
-    build::ProcessLauncher launcher(
-        loop,
-        build::LauncherOptions{options.clients, deadline, options.build_memory_mib << 20, budget});
+    build::ProcessLauncher launcher(loop, launcher_options(options));
     core::ServiceOptions service_options;
     service_options.daemon_uid = geteuid();
     service_options.pid = getpid();
     service_options.version = PYCDS_VERSION;
-    service_options.images.max_bytes = budget;
+    service_options.images.max_bytes = options.image_budget_mib << 20;
     core::Service service({clock, loop, launcher, policy}, std::move(service_options));
     KeptImages kept(service, loop, PYCDS_VERSION, options.cache);
-    const discover::Interpreters interpreters;
     core::Discovery discovery({clock, loop, loop, launcher, policy, service, interpreters},
                               discovery_options(options));
     discover::DirectoryWatch files(loop, [&discovery] { discovery.on_change(); });
     discovery.set_watcher(&files);
     ipc::Server server(loop, listener->fd(), service, ipc::ServerLimits{});
-    const auto stop_watch = loop.watch_readable(signals->get(), [&] {
-        if (sys::take_signal(signals->get()) != 0) loop.stop();
+    const auto stop_watch = loop.watch_readable(signals->stop.get(), [&] {
+        if (sys::take_stop(signals->stop.get())) loop.stop();
+    });
+    const std::string status = "Listening on " + listener->path();
+    Reloader reloader(argc, argv, options, status, [&](const config::Options& now) {
+        apply_options(now, &service, &launcher, &discovery);
+    });
+    const auto hangup_watch = loop.watch_readable(signals->hangup.get(), [&] {
+        const sys::Hangup hangup = sys::take_hangup(signals->hangup.get());
+        if (hangup == sys::Hangup::kReload) {
+            reloader.reload();
+            discovery.look();
+        }
+        if (hangup == sys::Hangup::kTerminalGone) loop.stop();
     });
 
     kept.take(std::move(passed->stored));
     server.start();
     // Not before: what is kept need not be made.
     kept.load([&discovery] { discovery.look(); });
-    log_info("listening on " + listener->path());
-    sys::notify_ready("Listening on " + listener->path());
+    log_event(Event::kStarted,
+              "pycdsd " PYCDS_VERSION " listening on " + listener->path() + ", clients in " +
+                  options.clients,
+              {{field::kVersion, PYCDS_VERSION}, {field::kSocket, listener->path()}});
+    sys::notify_ready(status);
+    const std::unique_ptr<sys::Watchdog> watchdog = start_watchdog(loop);
     loop.run();
-    log_info("shutting down");
+    log_event(Event::kStopping, "shutting down", {{field::kVersion, PYCDS_VERSION}});
     sys::notify_stopping();
     // Before the connections go, which would cancel them too, for another reason.
     service.cancel_builds();
@@ -104,6 +141,7 @@ Status run(const config::Options& options) {
 }
 
 int main_with(int argc, char** argv) {
+    sys::send_events_to_journal();
     const Result<config::CommandLine> command_line = config::parse_command_line(argc, argv);
     if (!command_line) {
         log_error(command_line.error().message);
@@ -114,7 +152,7 @@ int main_with(int argc, char** argv) {
                    command_line->exit->status == 0 ? stdout : stderr);
         return command_line->exit->status;
     }
-    const Status status = run(command_line->options);
+    const Status status = run(command_line->options, argc, argv);
     if (!status) {
         log_error(status.error().message);
         return 1;

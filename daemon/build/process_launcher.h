@@ -4,6 +4,7 @@
 #include <chrono>
 #include <cstdint>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "daemon/core/builder_launcher.h"
@@ -22,6 +23,9 @@ class ProcessLauncher final : public core::BuilderLauncher {
   public:
     ProcessLauncher(core::EventLoop& loop, LauncherOptions options)
         : loop_(loop), options_(std::move(options)) {}
+
+    // For builders to come.
+    void set_options(LauncherOptions options) { options_ = std::move(options); }
 
     Result<std::unique_ptr<core::RunningBuilder>> launch(const core::BuilderJob& job,
                                                          core::BuilderCallbacks callbacks) override;
@@ -42,7 +46,7 @@ class ProcessLauncher final : public core::BuilderLauncher {
                                                         core::BuilderCallbacks callbacks);
 
     core::EventLoop& loop_;
-    const LauncherOptions options_;
+    LauncherOptions options_;
 };
 
 }  // namespace pycds::build

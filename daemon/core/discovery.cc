@@ -4,6 +4,7 @@
 #include <optional>
 #include <utility>
 
+#include "src/common/base/event.h"
 #include "src/common/base/log.h"
 #include "src/common/base/text.h"
 #include "src/common/image/checksum.h"
@@ -128,8 +129,11 @@ void Discovery::drop_images_of_gone() {
     for (const std::string& path : found_) there.insert(interpreter_hash(path));
     on_.service.images().drop_if([&](const StoredImage& image) {
         if (!image.origin.by_itself() || there.contains(image.origin.interpreter)) return false;
-        log_info(image.info.id + " dropped: its interpreter, Python " +
-                 printable(image.info.python.substr(0, image.info.python.find(' '))) + ", is gone");
+        const std::string python =
+            printable(image.info.python.substr(0, image.info.python.find(' ')));
+        log_event(Event::kInterpreterGone,
+                  image.info.id + " dropped: its interpreter, Python " + python + ", is gone",
+                  {{field::kPython, python}, {field::kReason, "not found any more"}});
         return true;
     });
 }

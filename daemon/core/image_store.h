@@ -80,12 +80,14 @@ class ImageStore {
     size_t size() const { return images_.size(); }
     uint64_t bytes() const { return bytes_; }  // sum of the sizes
     const ImageLimits& limits() const { return limits_; }
+    // Drops nothing: images that are more than this keep others from being published.
+    void set_max_bytes(uint64_t max_bytes) { limits_.max_bytes = max_bytes; }
 
   private:
     void put(const ImageKey& key, StoredImage image, const ImageKeeper* known_to);
     void remove(std::map<ImageKey, StoredImage>::iterator at);
 
-    const ImageLimits limits_;
+    ImageLimits limits_;
     std::vector<ImageKeeper*> keepers_;
     std::map<ImageKey, StoredImage> images_;
     uint64_t bytes_ = 0;

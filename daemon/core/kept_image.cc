@@ -103,12 +103,13 @@ std::optional<KeptName> KeptName::parse(std::string_view text) {
     return out;
 }
 
-KeptName kept_name(const StoredImage& image, std::string_view version) {
-    return KeptName{identity_text(image.info.identity),
-                    domain_text(image.info),
-                    image.origin,
-                    image.info.published_unix_ms,
-                    image.checksum,
+KeptName kept_name(const wire::ImageInfo& info, Origin origin, uint64_t checksum,
+                   std::string_view version) {
+    return KeptName{identity_text(info.identity),
+                    domain_text(info),
+                    origin,
+                    info.published_unix_ms,
+                    checksum,
                     std::string(version.substr(0, kMaxVersion))};
 }
 

@@ -30,7 +30,13 @@ struct KeptName {
     static std::optional<KeptName> parse(std::string_view text);
 };
 
-KeptName kept_name(const StoredImage& image, std::string_view version);
+// For a StoredImage and a NewImage alike.
+KeptName kept_name(const wire::ImageInfo& info, Origin origin, uint64_t checksum,
+                   std::string_view version);
+template <typename Image>
+KeptName kept_name(const Image& image, std::string_view version) {
+    return kept_name(image.info, image.origin, image.checksum, version);
+}
 
 // How far bytes are believed that come back.
 enum class Belief {

@@ -12,6 +12,7 @@
 #include <utility>
 
 #include "daemon/core/kept_image.h"
+#include "src/common/base/event.h"
 #include "src/common/base/log.h"
 #include "src/common/base/text.h"
 #include "src/common/image/format.h"
@@ -147,7 +148,9 @@ Loaded load_from(const std::string& path, const std::vector<KeptName>& there) {
                 ? Result<NewImage>(Error{ErrorCode::kCorrupt, "there is a newer image"})
                 : read_image(directory->get(), file, *name);
         if (!image) {
-            log_notice("ignored " + path + "/" + file + ": " + image.error().message);
+            log_event(Event::kCacheIgnored,
+                      "ignored " + path + "/" + file + ": " + image.error().message,
+                      {{field::kFile, path + "/" + file}, {field::kReason, image.error().message}});
             unlinkat(directory->get(), file.c_str(), 0);
             continue;
         }

@@ -4,13 +4,16 @@
 #include <sys/resource.h>
 #include <sys/signalfd.h>
 
-namespace pycds::sys {
+#include <initializer_list>
+#include <utility>
 
-Result<UniqueFd> block_stop_signals() {
+namespace pycds::sys {
+namespace {
+
+Result<UniqueFd> block(std::initializer_list<int> numbers) {
     sigset_t signals;
     sigemptyset(&signals);
-    sigaddset(&signals, SIGTERM);
-    sigaddset(&signals, SIGINT);
+    for (const int number : numbers) sigaddset(&signals, number);
     const int error = pthread_sigmask(SIG_BLOCK, &signals, nullptr);
     if (error != 0) return errno_error("cannot block signals", error);
     UniqueFd fd(signalfd(-1, &signals, SFD_CLOEXEC | SFD_NONBLOCK));
@@ -18,10 +21,29 @@ Result<UniqueFd> block_stop_signals() {
     return fd;
 }
 
-int take_signal(int signal_fd) {
+bool take(int fd, signalfd_siginfo* info) {
+    return read(fd, info, sizeof *info) == static_cast<ssize_t>(sizeof *info);
+}
+
+}  // namespace
+
+Result<Signals> block_signals() {
+    Result<UniqueFd> stop = block({SIGTERM, SIGINT});
+    if (!stop) return stop.error();
+    Result<UniqueFd> hangup = block({SIGHUP});
+    if (!hangup) return hangup.error();
+    return Signals{std::move(*stop), std::move(*hangup)};
+}
+
+bool take_stop(int fd) {
     signalfd_siginfo info{};
-    if (read(signal_fd, &info, sizeof info) != static_cast<ssize_t>(sizeof info)) return 0;
-    return static_cast<int>(info.ssi_signo);
+    return take(fd, &info);
+}
+
+Hangup take_hangup(int fd) {
+    signalfd_siginfo info{};
+    if (!take(fd, &info)) return Hangup::kNone;
+    return info.ssi_code == SI_KERNEL ? Hangup::kTerminalGone : Hangup::kReload;
 }
 
 void raise_descriptor_limit() {

@@ -6,13 +6,26 @@
 
 namespace pycds::sys {
 
-// Blocks SIGTERM and SIGINT and returns a signalfd (non-blocking, close-on-exec) that becomes
-// readable when one arrives. Call it before threads start: they inherit the mask. Children do too
-// and must reset it.
-Result<UniqueFd> block_stop_signals();
+// Descriptors (signalfd(2), non-blocking, close-on-exec) that become readable when a signal came.
+struct Signals {
+    UniqueFd stop;    // SIGTERM, SIGINT
+    UniqueFd hangup;  // SIGHUP
+};
 
-// Reads one signal off the descriptor: its number, or 0 if there is none.
-int take_signal(int signal_fd);
+// Blocks the signals. Call it before threads start: they inherit the mask. Children do too and must
+// reset it.
+Result<Signals> block_signals();
+
+// Takes one signal off Signals::stop: did one come?
+bool take_stop(int fd);
+
+enum class Hangup {
+    kNone,          // no signal
+    kReload,        // somebody sent it
+    kTerminalGone,  // the kernel did: our terminal is no more
+};
+// Takes one signal off Signals::hangup.
+Hangup take_hangup(int fd);
 
 // Raises the soft limit of open descriptors to the hard one: each image and each connection has
 // one. Not being able to is no reason to stop.

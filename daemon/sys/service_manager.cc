@@ -3,6 +3,9 @@
 #include <fcntl.h>
 #include <sys/socket.h>
 #include <systemd/sd-daemon.h>
+#include <time.h>
+
+#include <cstdint>
 
 #include <cstdlib>
 #include <utility>
@@ -58,6 +61,27 @@ Result<PassedDescriptors> take_passed_descriptors() {
 
 void notify_ready(const std::string& status) {
     sd_notify(0, ("READY=1\nSTATUS=" + status).c_str());
+}
+
+void notify_reloading() {
+    // The time tells Type=notify-reload that this answers its signal; others do not look at it.
+    timespec now{};
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    const uint64_t usec =
+        static_cast<uint64_t>(now.tv_sec) * 1'000'000 + static_cast<uint64_t>(now.tv_nsec) / 1000;
+    sd_notify(0, ("RELOADING=1\nMONOTONIC_USEC=" + std::to_string(usec) +
+                  "\nSTATUS=Reading the configuration")
+                     .c_str());
+}
+
+std::optional<std::chrono::microseconds> watchdog_interval() {
+    uint64_t usec = 0;
+    if (sd_watchdog_enabled(0, &usec) <= 0) return std::nullopt;
+    return std::chrono::microseconds(usec);
+}
+
+void notify_alive() {
+    sd_notify(0, "WATCHDOG=1");
 }
 
 void notify_stopping() {

@@ -1,7 +1,9 @@
 // The daemon's side of systemd's protocols: socket activation and stored descriptors
-// (sd_listen_fds(3)), readiness (sd_notify(3)). Without systemd all of it does nothing.
+// (sd_listen_fds(3)), readiness and signs of life (sd_notify(3)). Without systemd all of it does
+// nothing.
 #pragma once
 
+#include <chrono>
 #include <optional>
 #include <string>
 #include <vector>
@@ -27,7 +29,15 @@ struct PassedDescriptors {
 // threads start: it takes the variables out of the environment.
 Result<PassedDescriptors> take_passed_descriptors();
 
+// `status` is one line of UTF-8.
 void notify_ready(const std::string& status);
+// Before the configuration is read again; notify_ready() ends it.
+void notify_reloading();
 void notify_stopping();
+
+// How often the manager wants to hear notify_alive(), or nothing if it does not
+// (sd_watchdog_enabled(3)).
+std::optional<std::chrono::microseconds> watchdog_interval();
+void notify_alive();
 
 }  // namespace pycds::sys

@@ -98,6 +98,7 @@ bool DaemonProcess::spawn(const Start& how) {
             setenv("LISTEN_FDS", "1", 1);
             setenv("LISTEN_PID", std::to_string(getpid()).c_str(), 1);
         }
+        if (how.in_child && !how.in_child()) _exit(77);
         execv(argv[0], argv.data());
         _exit(126);
     }
@@ -133,6 +134,11 @@ int DaemonProcess::wait() {
     waitpid(pid_, &status, 0);
     pid_ = -1;
     return WIFSIGNALED(status) ? -WTERMSIG(status) : WEXITSTATUS(status);
+}
+
+bool DaemonProcess::notified_within(std::chrono::milliseconds time) {
+    pollfd event{notify_.get(), POLLIN, 0};
+    return poll(&event, 1, static_cast<int>(time.count())) == 1;
 }
 
 std::string DaemonProcess::next_notification() {

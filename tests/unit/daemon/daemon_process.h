@@ -3,6 +3,8 @@
 
 #include <sys/types.h>
 
+#include <chrono>
+#include <functional>
 #include <string>
 #include <vector>
 
@@ -18,6 +20,8 @@ class DaemonProcess {
         std::vector<std::string> environment;  // NAME=value, beside the test's own
         int activation_socket = -1;            // passed as a service manager would
         bool own_socket = true;                // say --socket
+        // Called in the child when all else is ready; without success it ends with 77.
+        std::function<bool()> in_child = nullptr;
     };
 
     // What pycds_build.py does is Python text; see daemon_process.cc for what it finds.
@@ -41,6 +45,8 @@ class DaemonProcess {
 
     // The next notification that it sends to its service manager, or "" after the deadline.
     std::string next_notification();
+    // Does one come within that time?
+    bool notified_within(std::chrono::milliseconds time);
 
     // Body of the builder from now on.
     void set_builder(const std::string& python) const;
