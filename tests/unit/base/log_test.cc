@@ -7,6 +7,8 @@
 
 #include <string>
 
+#include "src/common/base/event.h"
+
 namespace pycds {
 namespace {
 
@@ -65,6 +67,26 @@ TEST(Log, AClosedStderrIsNoReasonToFail) {
     close(STDERR_FILENO);
     log_error("nobody hears this");
     EXPECT_EQ(caught.text(), "");
+}
+
+TEST(Log, AnEventIsALineUnlessASinkTakesIt) {
+    CaughtStderr caught;
+    log_event(Event::kBuildFailed, "no", {{field::kReason, "why"}});
+    static int taken = 0;
+    static bool takes = true;
+    set_event_sink([](const EventInfo& info, std::string_view message, const EventFields& fields) {
+        taken += info.event == Event::kStarted && message == "up" && fields.size() == 1 ? 1 : 100;
+        return takes;
+    });
+    log_event(Event::kStarted, "up", {{field::kVersion, "1"}});
+    takes = false;
+    log_event(Event::kStarted, "up", {{field::kVersion, "1"}});
+    set_log_threshold(LogLevel::kWarning);
+    log_event(Event::kStarted, "dropped");
+    set_log_threshold(LogLevel::kInfo);
+    set_event_sink(nullptr);
+    EXPECT_EQ(taken, 2);
+    EXPECT_EQ(caught.text(), "warning: no\nup\n");
 }
 
 }  // namespace

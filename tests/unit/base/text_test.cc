@@ -52,5 +52,17 @@ TEST(Text, HumanSize) {
     EXPECT_EQ(human_size(~uint64_t{0}), "16.0 EiB");
 }
 
+TEST(Text, ALineHasNoControlCharacters) {
+    for (const char* good : {"", "a\tb", "caf\u00e9 \u20ac \U0001F40D"}) {
+        EXPECT_TRUE(is_text_line(good)) << good;
+    }
+    for (const std::string_view bad :
+         {std::string_view("a\0b", 3), std::string_view("a\nb"), std::string_view("\x1b[2J"),
+          std::string_view("\xff"), std::string_view("\xc3"), std::string_view("\xed\xa0\x80"),
+          std::string_view("\xc2\x85")}) {
+        EXPECT_FALSE(is_text_line(bad)) << printable(bad);
+    }
+}
+
 }  // namespace
 }  // namespace pycds

@@ -48,6 +48,17 @@ TEST(ImageStore, ANewImageReplacesTheOneOfItsKey) {
     EXPECT_NE(store.find("img-2"), nullptr);
 }
 
+TEST(ImageStore, AnotherBudgetIsForWhatComes) {
+    ImageStore store({1000, 10});
+    ASSERT_TRUE(publish(store, image(store, 1, 600)).ok());
+    store.set_max_bytes(500);
+    EXPECT_EQ(store.size(), 1u) << "what is there stays";
+    EXPECT_FALSE(publish(store, image(store, 2, 1)).ok());
+    EXPECT_TRUE(publish(store, image(store, 1, 400)).ok()) << "in its place";
+    store.set_max_bytes(2000);
+    EXPECT_TRUE(publish(store, image(store, 2, 1600)).ok());
+}
+
 TEST(ImageStore, DomainsAndUidsHaveTheirOwn) {
     ImageStore store({1000, 10});
     std::vector<NewImage> images;

@@ -1,7 +1,12 @@
 // A daemon that runs is told to read its configuration again.
+#include <fcntl.h>
 #include <gtest/gtest.h>
 #include <signal.h>
 #include <time.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cstdlib>
 
 #include "tests/unit/daemon/attach_request.h"
 #include "tests/unit/daemon/daemon_process.h"
@@ -148,6 +153,18 @@ TEST_F(ReloadTest, OftenAndWhileClientsComeAndGo) {
         ASSERT_TRUE(client.receive() && client.receive());
     }
     EXPECT_EQ(daemon_.stop(SIGTERM), 0);
+}
+
+TEST_F(ReloadTest, ATerminalThatGoesTakesTheDaemonAlong) {
+    UniqueFd terminal(posix_openpt(O_RDWR | O_NOCTTY | O_CLOEXEC));
+    ASSERT_TRUE(terminal && grantpt(terminal.get()) == 0 && unlockpt(terminal.get()) == 0);
+    const std::string name = ptsname(terminal.get());
+    // The first terminal that the leader of a session opens is that of the session.
+    ASSERT_TRUE(daemon_.start(
+        {{}, {}, -1, true, [&] { return setsid() > 0 && open(name.c_str(), O_RDWR) >= 0; }}));
+    terminal.reset();
+    EXPECT_EQ(daemon_.wait(), 0);
+    EXPECT_TRUE(daemon_.log().ends_with("shutting down\n")) << daemon_.log();
 }
 
 TEST_F(ReloadTest, ClientsLeaveNothingInTheLog) {
