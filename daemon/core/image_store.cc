@@ -19,6 +19,11 @@ StoredImage stored(NewImage image) {
                        image.origin, image.checksum};
 }
 
+// Both made by the daemon itself, for two interpreters: they would replace each other for ever.
+bool same_build(Origin a, Origin b) {
+    return a.by_itself() && b.by_itself() && a.interpreter != b.interpreter;
+}
+
 // Made by the daemon itself for an interpreter for which there is a newer one now.
 bool superseded(const StoredImage& old, const std::vector<NewImage>& images) {
     return std::any_of(images.begin(), images.end(), [&](const NewImage& image) {
@@ -41,6 +46,11 @@ Result<std::vector<wire::ImageInfo>> ImageStore::publish(std::vector<NewImage> i
     for (const NewImage& image : images) {
         const ImageKey key = key_of(image.info);
         const auto old = images_.find(key);
+        if (old != images_.end() && same_build(old->second.origin, image.origin)) {
+            return Error{ErrorCode::kInvalidArgument,
+                         "another interpreter of the very same build has " + old->second.info.id +
+                             ", and there is one image per build"};
+        }
         if (old == images_.end()) {
             ++added;
         } else if (replaced.insert(key).second) {

@@ -59,7 +59,8 @@ class ImageStore {
 
     // All of them or, if a limit says no (kUnavailable), none. Each takes the place of the image
     // with its key, and one that the daemon made by itself also that of those which it made for the
-    // same interpreter before that was upgraded. Returns what is now stored.
+    // same interpreter before that was upgraded, but not that of another interpreter
+    // (kInvalidArgument). Returns what is now stored.
     Result<std::vector<wire::ImageInfo>> publish(std::vector<NewImage> images, uint64_t unix_ms);
 
     // One that an earlier process of this daemon published. Unless there is one of that key or that

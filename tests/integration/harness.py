@@ -74,7 +74,8 @@ class Daemon:
         self.directory = tempfile.mkdtemp(prefix="pycds-test-")
         os.chmod(self.directory, 0o755)
         self.socket = os.path.join(self.directory, "d.sock")
-        self.options = list(options)
+        # Nothing of the machine's: neither its configuration nor images that nobody asked for.
+        self.options = ["--config", "/dev/null", "--discover", "false"] + list(options)
         if clients is not None:
             self.options += ["--clients", clients]
         self.process = None

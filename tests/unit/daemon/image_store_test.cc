@@ -150,6 +150,20 @@ TEST(ImageStore, AnImageOfTheUpgradedInterpreterReplacesThatOfTheOldOne) {
     EXPECT_EQ(store.bytes(), 250u);
 }
 
+TEST(ImageStore, TwoInterpretersOfOneBuildDoNotReplaceEachOthersImage) {
+    ImageStore store({1000, 10});
+    NewImage first = image(store, 1, 100);
+    first.origin = {7, 1};
+    ASSERT_TRUE(publish(store, std::move(first)).ok());
+    NewImage copy = image(store, 1, 100);
+    copy.origin = {8, 1};
+    EXPECT_FALSE(publish(store, std::move(copy)).ok());
+    EXPECT_TRUE(publish(store, image(store, 1, 100)).ok()) << "who asks for one gets it";
+    NewImage again = image(store, 1, 100);
+    again.origin = {7, 1};
+    EXPECT_TRUE(publish(store, std::move(again)).ok());
+}
+
 TEST(ImageStore, RestoredImagesCountButTakeNobodysPlace) {
     ImageStore before({1000, 10});
     for (int i = 0; i < 6; ++i) before.next_generation();
