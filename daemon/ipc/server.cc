@@ -21,6 +21,14 @@ constexpr int kAcceptsPerTurn = 64;
 constexpr std::chrono::milliseconds kAcceptPause{100};
 constexpr std::chrono::minutes kWarningInterval{1};
 
+// What clients cause, many or one that insists, is said once in a while.
+bool is_time_to_warn(std::optional<Connection::Clock::time_point>* last) {
+    const Connection::Clock::time_point now = Connection::Clock::now();
+    if (*last && now - **last < kWarningInterval) return false;
+    *last = now;
+    return true;
+}
+
 }  // namespace
 
 Server::Server(AsioLoop& loop, int listener, core::Service& service, ServerLimits limits)
@@ -72,7 +80,10 @@ void Server::accept_all() {
         }
         if (errno == EINTR || errno == ECONNABORTED) continue;
         if (errno == EAGAIN || errno == EWOULDBLOCK) break;
-        log_warning(std::string("cannot accept a connection: ") + std::strerror(errno));
+        const int error = errno;
+        if (is_time_to_warn(&last_accept_warning_)) {
+            log_warning(std::string("cannot accept connections: ") + std::strerror(error));
+        }
         accept_again_.expires_after(kAcceptPause);
         accept_again_.async_wait([this](const boost::system::error_code& error) {
             if (!error) wait_for_connections();
@@ -108,9 +119,7 @@ void Server::forget(const std::shared_ptr<Connection>& connection) {
 }
 
 void Server::warn_of_descriptors_on_their_way() {
-    const Connection::Clock::time_point now = Connection::Clock::now();
-    if (last_warning_ && now - *last_warning_ < kWarningInterval) return;
-    last_warning_ = now;
+    if (!is_time_to_warn(&last_descriptor_warning_)) return;
     log_warning(
         "attaching fails: too many descriptors of this uid are on their way to processes that do "
         "not read them; a higher limit of open files (LimitNOFILE) allows more");

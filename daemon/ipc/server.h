@@ -63,7 +63,8 @@ class Server {
     std::unordered_set<std::shared_ptr<Connection>> connections_;
     std::unordered_map<uid_t, size_t> per_uid_;
     std::vector<std::byte> buffer_;
-    std::optional<Connection::Clock::time_point> last_warning_;
+    std::optional<Connection::Clock::time_point> last_accept_warning_;
+    std::optional<Connection::Clock::time_point> last_descriptor_warning_;
 };
 
 }  // namespace pycds::ipc

@@ -1,8 +1,10 @@
 // The whole daemon, from outside: what its peers and its administrator notice.
 #include <fcntl.h>
 #include <gtest/gtest.h>
+#include <poll.h>
 #include <signal.h>
 #include <sys/file.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 
@@ -228,6 +230,25 @@ TEST_F(DaemonTest, StopsWhenAskedWhileItWaitsForTheLock) {
     ASSERT_EQ(kill(daemon_.pid(), SIGTERM), 0);
     EXPECT_EQ(daemon_.wait(), 0) << "not an error";
     EXPECT_EQ(daemon_.log(), "");
+}
+
+TEST_F(DaemonTest, OutOfDescriptorsItSaysSoOnceAndServesOnLater) {
+    ASSERT_TRUE(daemon_.start());
+    rlimit before{};
+    ASSERT_EQ(prlimit(daemon_.pid(), RLIMIT_NOFILE, nullptr, &before), 0);
+    const rlimit none{0, before.rlim_max};
+    ASSERT_EQ(prlimit(daemon_.pid(), RLIMIT_NOFILE, &none, nullptr), 0);
+    TestClient client(daemon_.socket());
+    ASSERT_TRUE(client.send(wire::StatusRequest{}));
+    // Time for several attempts to accept it.
+    pollfd answer{client.fd(), POLLIN, 0};
+    EXPECT_EQ(poll(&answer, 1, 500), 0);
+    const std::string log = daemon_.log();
+    const size_t first = log.find("warning: cannot accept connections: Too many open files");
+    ASSERT_NE(first, std::string::npos) << log;
+    EXPECT_EQ(log.find("cannot accept", first + 20), std::string::npos) << log;
+    ASSERT_EQ(prlimit(daemon_.pid(), RLIMIT_NOFILE, &before, nullptr), 0);
+    EXPECT_TRUE(client.receive());
 }
 
 TEST_F(DaemonTest, AConfigurationMistakeIsSaidAtOnce) {
