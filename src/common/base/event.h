@@ -22,7 +22,7 @@ enum class Event {
     kImageDropped,   // why, or by whom
     kImageRestored,  // from the file descriptor store of the service manager
     kImageCached,    // from the cache on disk
-    kCacheIgnored,   // a file of the cache is not what it should be
+    kCacheIgnored,   // a file or descriptor of an image is not what it should be
     kInterpreterFound,
     kInterpreterGone,
 };
