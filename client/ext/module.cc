@@ -1,5 +1,6 @@
-// The extension module `_pycds`, and the same file under the name `sitecustomize`, which is how
-// `pycdsctl env` switches the client on without installing anything.
+// The extension module `_pycds`, and the same file under the name `sitecustomize`: the way in for
+// `pycdsctl enable` (a link in the directory of the standard library) and for `pycdsctl env` (the
+// client's directory on PYTHONPATH).
 //
 // The only exception barrier: nothing below here raises.
 #include <Python.h>
@@ -8,6 +9,7 @@
 #include <initializer_list>
 
 #include "client/ext/start.h"
+#include "client/ext/way_in.h"
 #include "client/interp/internals.h"
 #include "client/loader/find_spec.h"
 #include "client/loader/get_code.h"
@@ -26,12 +28,12 @@ bool put(PyObject* dict, const char* key, PyObject* value) {
 }
 
 PyObject* image_stats(const loader::MappedImage& image) {
-    return Py_BuildValue(
-        "{s:K,s:K,s:K,s:I,s:s}", "base", static_cast<unsigned long long>(image.base()), "size",
-        static_cast<unsigned long long>(image.size()), "generation",
-        static_cast<unsigned long long>(image.generation()), "modules",
-        static_cast<unsigned>(image.root_count()), "domain",
-        image.domain() == image::DomainKind::kSystem ? "system" : "user");
+    return Py_BuildValue("{s:K,s:K,s:K,s:I,s:s}", "base",
+                         static_cast<unsigned long long>(image.base()), "size",
+                         static_cast<unsigned long long>(image.size()), "generation",
+                         static_cast<unsigned long long>(image.generation()), "modules",
+                         static_cast<unsigned>(image.root_count()), "domain",
+                         image.domain() == image::DomainKind::kSystem ? "system" : "user");
 }
 
 PyObject* images_stats(uint64_t* bytes_mapped) {
@@ -72,8 +74,7 @@ PyObject* stats(PyObject*, PyObject*) {
         put(dict, "served", PyLong_FromUnsignedLongLong(loader::code_server().served())) &&
         put(dict, "misses", misses_stats()) &&
         put(dict, "found", PyLong_FromUnsignedLongLong(loader::finder_server().found())) &&
-        put(dict, "patterns",
-            PyLong_FromUnsignedLongLong(loader::pattern_server().served())) &&
+        put(dict, "patterns", PyLong_FromUnsignedLongLong(loader::pattern_server().served())) &&
         put(dict, "pages_given_back",
             PyLong_FromUnsignedLongLong(loader::import_scope().pages_given_back()));
     if (!ok) Py_CLEAR(dict);
@@ -92,11 +93,13 @@ int exec_pycds(PyObject*) {
 
 PyMethodDef methods[] = {
     {"stats", stats, METH_NOARGS,
-     "stats()\n--\n\nWhat the pycds client did in this process: attached, reason (if not), images,\n"
+     "stats()\n--\n\nWhat the pycds client did in this process: attached, reason (if not), "
+     "images,\n"
      "bytes_mapped, served (modules), misses (by reason), found (modules found in C++),\n"
      "patterns (regular expressions not compiled anew), pages_given_back."},
     {"give_back", give_back, METH_NOARGS,
-     "give_back()\n--\n\nMake pages of the images that this process has written, and does not need to have\n"
+     "give_back()\n--\n\nMake pages of the images that this process has written, and does not need "
+     "to have\n"
      "written, shared again. Happens by itself after large imports. Returns the number of pages."},
     {nullptr, nullptr, 0, nullptr},
 };
@@ -119,97 +122,63 @@ void free_pycds(void*) {
 }
 
 PyModuleDef pycds_definition = {
-    PyModuleDef_HEAD_INIT, "_pycds", "The pycds client of this process.", 0, methods, pycds_slots,
-    nullptr,               nullptr,  free_pycds,
+    PyModuleDef_HEAD_INIT,
+    "_pycds",
+    "The pycds client of this process.",
+    0,
+    methods,
+    pycds_slots,
+    nullptr,
+    nullptr,
+    free_pycds,
 };
 
-// What `import _pycds` would do now, while this file's directory is on the path, less the search: the
-// module is in the same file as `sitecustomize`. New reference, or nullptr with an exception.
-PyObject* load_pycds(PyObject* sitecustomize) {
+// What `import _pycds` would do if the directory of `file` were on the path: the module is in the
+// same file as `sitecustomize`. New reference, or nullptr with an exception.
+PyObject* load_pycds(PyObject* sitecustomize, PyObject* file) {
     PyObject* loader = nullptr;
     PyObject* loaded = nullptr;
     PyObject* spec = nullptr;
     PyObject* own_spec = PyObject_GetAttrString(sitecustomize, "__spec__");
-    PyObject* own_file = PyModule_GetFilenameObject(sitecustomize);
     PyObject* own_loader = PyObject_GetAttrString(sitecustomize, "__loader__");
-    PyObject* from = PyUnicode_FromString("/sitecustomize.");
-    PyObject* to = PyUnicode_FromString("/_pycds.");
-    PyObject* file = nullptr;
-    if (own_spec != nullptr && own_file != nullptr && own_loader != nullptr && from != nullptr &&
-        to != nullptr) {
-        file = PyUnicode_Replace(own_file, from, to, -1);
-    }
-    if (file != nullptr) {
+    PyObject* library = own_spec != nullptr && own_loader != nullptr ? library_file(file) : nullptr;
+    if (library != nullptr) {
         loader = PyObject_CallFunction(reinterpret_cast<PyObject*>(Py_TYPE(own_loader)), "sO",
-                                       "_pycds", file);
+                                       "_pycds", library);
     }
     if (loader != nullptr) {
         spec = PyObject_CallFunction(reinterpret_cast<PyObject*>(Py_TYPE(own_spec)), "sO", "_pycds",
                                      loader);
     }
-    if (spec != nullptr && PyObject_SetAttrString(spec, "origin", file) == 0 &&
+    if (spec != nullptr && PyObject_SetAttrString(spec, "origin", library) == 0 &&
         PyObject_SetAttrString(spec, "has_location", Py_True) == 0) {
         loaded = PyModule_FromDefAndSpec(&pycds_definition, spec);
     }
     if (loaded != nullptr &&
         (PyObject_SetAttrString(loaded, "__spec__", spec) != 0 ||
          PyObject_SetAttrString(loaded, "__loader__", loader) != 0 ||
-         PyObject_SetAttrString(loaded, "__file__", file) != 0 ||
+         PyObject_SetAttrString(loaded, "__file__", library) != 0 ||
          PyModule_AddStringConstant(loaded, "__package__", "") != 0 ||
          PyDict_SetItemString(PyImport_GetModuleDict(), "_pycds", loaded) != 0 ||
          PyModule_ExecDef(loaded, &pycds_definition) != 0)) {
         Py_CLEAR(loaded);
     }
-    for (PyObject* object : {own_spec, own_file, own_loader, from, to, file, loader, spec}) {
-        Py_XDECREF(object);
-    }
+    for (PyObject* object : {own_spec, own_loader, library, loader, spec}) Py_XDECREF(object);
     return loaded;
 }
 
-// The directory of this file stands first on sys.path only to be found as sitecustomize. Once that
-// has happened nothing may show it: sys.path and the importer cache are as without it, and the
-// machine's own sitecustomize, if there is one, runs as it would have.
-int leave_path(PyObject* module) {
+int exec_sitecustomize(PyObject* module) {
     PyObject* file = PyModule_GetFilenameObject(module);
     if (file == nullptr) return -1;
-    const Py_ssize_t length = PyUnicode_GET_LENGTH(file);
-    const Py_ssize_t slash = PyUnicode_FindChar(file, '/', 0, length, -1);
-    PyObject* directory = slash > 0 ? PyUnicode_Substring(file, 0, slash) : nullptr;
+    // Two ways in may lead here one after the other; the first one's client is at work.
+    if (PyDict_GetItemString(PyImport_GetModuleDict(), "_pycds") == nullptr) {
+        PyObject* client = load_pycds(module, file);
+        if (client == nullptr) PyErr_Clear();
+        Py_XDECREF(client);
+    }
+    const int status = import_stock_sitecustomize(file);
     Py_DECREF(file);
-    if (directory == nullptr) return PyErr_Occurred() ? -1 : 0;
-    int status = 0;
-    PyObject* path = PySys_GetObject("path");  // borrowed
-    if (path != nullptr && PyList_Check(path)) {
-        const Py_ssize_t at = PySequence_Index(path, directory);
-        if (at >= 0) {
-            status = PySequence_DelItem(path, at);
-        } else {
-            PyErr_Clear();
-        }
-    }
-    PyObject* cache = PySys_GetObject("path_importer_cache");  // borrowed
-    if (status == 0 && cache != nullptr && PyDict_Check(cache) &&
-        PyDict_DelItem(cache, directory) != 0) {
-        PyErr_Clear();
-    }
-    Py_DECREF(directory);
     return status;
-}
-
-int exec_sitecustomize(PyObject* module) {
-    PyObject* client = load_pycds(module);
-    if (client == nullptr) PyErr_Clear();
-    Py_XDECREF(client);
-    if (leave_path(module) != 0) PyErr_Clear();
-
-    PyObject* modules = PyImport_GetModuleDict();  // borrowed
-    if (PyDict_DelItemString(modules, "sitecustomize") != 0) PyErr_Clear();
-    // A ModuleNotFoundError for sitecustomize is what site expects where there is none; any other
-    // error is the real one's.
-    PyObject* real = PyImport_ImportModule("sitecustomize");
-    if (real == nullptr) return -1;
-    Py_DECREF(real);
-    return 0;
 }
 
 PyModuleDef_Slot sitecustomize_slots[] = {
@@ -218,14 +187,16 @@ PyModuleDef_Slot sitecustomize_slots[] = {
 };
 
 PyModuleDef sitecustomize_definition = {
-    PyModuleDef_HEAD_INIT, "sitecustomize", nullptr, 0, nullptr, sitecustomize_slots,
-    nullptr,               nullptr,         nullptr,
+    PyModuleDef_HEAD_INIT, "sitecustomize", nullptr, 0,       nullptr,
+    sitecustomize_slots,   nullptr,         nullptr, nullptr,
 };
 
 }  // namespace
 }  // namespace pycds::ext
 
-PyMODINIT_FUNC PyInit__pycds(void) { return PyModuleDef_Init(&pycds::ext::pycds_definition); }
+PyMODINIT_FUNC PyInit__pycds(void) {
+    return PyModuleDef_Init(&pycds::ext::pycds_definition);
+}
 
 PyMODINIT_FUNC PyInit_sitecustomize(void) {
     return PyModuleDef_Init(&pycds::ext::sitecustomize_definition);
