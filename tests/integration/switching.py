@@ -1,0 +1,113 @@
+"""A private copy of the interpreter under test, whose directories a test may change."""
+import contextlib
+import os
+import shutil
+import stat
+import subprocess
+
+import harness
+
+# Everything that a program can see of what happened before it began, but the client itself.
+VISIBLE = """
+import os, sys
+site = sys.modules.get('sitecustomize')
+if site is not None:
+    spec = site.__spec__
+    print(site.__file__, site.__name__, site.__package__, getattr(site, '__path__', None),
+          getattr(site, 'MARK', None), spec.origin, spec.cached, spec.has_location,
+          spec.submodule_search_locations, type(spec.loader).__name__,
+          site.__loader__ is spec.loader, spec._initializing)
+print(sys.path, sys.meta_path, sys.path_hooks)
+for path, finder in sorted(sys.path_importer_cache.items()):
+    print(path, type(finder).__name__, sorted(getattr(finder, '_loaders', ()), key=str))
+print(sorted(set(sys.modules) - {'_pycds'}))
+print(os.listdir('/proc/self/fd'), len(os.listdir('/proc/self/task')))
+try:
+    import sitecustomize
+    print('again', sitecustomize is site)
+except ImportError as error:
+    print(type(error), error, error.name, error.path)
+"""
+
+
+def listing(directory):
+    """Every entry below a directory with all that stays the same when nobody writes."""
+    entries = []
+    for parent, directories, files in os.walk(directory):
+        for name in directories + files:
+            path = os.path.join(parent, name)
+            status = os.lstat(path)
+            target = os.readlink(path) if stat.S_ISLNK(status.st_mode) else ""
+            size = 0 if stat.S_ISDIR(status.st_mode) else status.st_size
+            entries.append((path, status.st_mode, status.st_uid, size, target))
+    return sorted(entries)
+
+
+class PrivatePython:
+    """bin/pythonX.Y and lib/pythonX.Y below a directory: getpath finds the one from the other. The
+    library's entries are links to the real one's; its sitecustomize is left out."""
+
+    def __init__(self, directory):
+        self.directory = directory
+        facts = subprocess.run(
+            [harness.PYTHON, "-I", "-S", "-c",
+             "import os, sys, _imp\n"
+             "print(os.path.dirname(os.__file__), _imp.extension_suffixes()[0], "
+             "'python%d.%d' % sys.version_info[:2], '%d.%d.%d' % sys.version_info[:3])"],
+            env=harness.clean_environment(), stdout=subprocess.PIPE, check=True,
+            universal_newlines=True).stdout.split()
+        real, self.suffix, name, self.version = facts
+        self.path = os.path.join(directory, "bin", name)
+        self.stdlib = os.path.join(directory, "lib", name)
+        self.hook = os.path.join(self.stdlib, "sitecustomize" + self.suffix)
+        self.library = os.path.join(harness.BUILD, "client", "cpython-" + self.version,
+                                    "_pycds" + self.suffix)
+        os.makedirs(self.stdlib)
+        os.makedirs(os.path.dirname(self.path))
+        for entry in os.listdir(real):
+            if not entry.startswith("sitecustomize"):
+                os.symlink(os.path.join(real, entry), os.path.join(self.stdlib, entry))
+        if harness.PRELOAD:
+            binary = os.path.join(directory, "binary")
+            with open(self.path, "w") as script:
+                script.write("#!/bin/bash\nexport LD_PRELOAD='%s' ASAN_OPTIONS=detect_leaks=0\n"
+                             "exec -a \"$0\" '%s' \"$@\"\n" % (harness.PRELOAD, binary))
+            os.chmod(self.path, 0o755)
+        else:
+            binary = self.path
+        shutil.copy2(os.path.realpath(harness.PYTHON), binary)
+
+    def make_venv(self, directory):
+        subprocess.run([self.path, "-m", "venv", "--without-pip", directory], check=True,
+                       env=harness.clean_environment(PYTHONDONTWRITEBYTECODE="1"))
+        return os.path.join(directory, "bin", "python")
+
+    def site_packages(self, venv):
+        return os.path.join(venv, "lib", os.path.basename(self.stdlib), "site-packages")
+
+    @contextlib.contextmanager
+    def hooked(self, target=None):
+        """With the hook in place, made by hand."""
+        os.symlink(target or self.library, self.hook)
+        try:
+            yield
+        finally:
+            os.unlink(self.hook)
+
+
+@contextlib.contextmanager
+def file_in(directory, name, text):
+    """With a file that is there for a while; `name` may be in a directory that does not exist."""
+    path = os.path.join(directory, name)
+    parent = os.path.dirname(path)
+    made = not os.path.isdir(parent)
+    if made:
+        os.makedirs(parent)
+    with open(path, "w") as file:
+        file.write(text)
+    try:
+        yield path
+    finally:
+        os.unlink(path)
+        if made:
+            shutil.rmtree(parent)
