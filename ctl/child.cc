@@ -8,7 +8,6 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <string_view>
 
 #include "src/common/os/sealed_memfd.h"
 #include "src/common/os/unique_fd.h"
@@ -138,6 +137,16 @@ Result<ChildEnd> run_child(const ChildSpec& spec, const std::function<void()>& t
     end.output = tail_of(output->get());
     end.errors = tail_of(errors->get());
     return end;
+}
+
+std::vector<std::string> fields_of(std::string_view text) {
+    std::vector<std::string> fields;
+    size_t end = 0;
+    while ((end = text.find('\0')) != std::string_view::npos) {
+        fields.emplace_back(text.substr(0, end));
+        text.remove_prefix(end + 1);
+    }
+    return fields;
 }
 
 std::string last_line(const std::string& text) {

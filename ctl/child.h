@@ -3,6 +3,7 @@
 
 #include <functional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "src/common/base/result.h"
@@ -31,6 +32,9 @@ struct ChildEnd {
 // no pipe of ours open. `tick`, if given, is called about ten times a second meanwhile. kNotFound,
 // kPermissionDenied or kSystem if it cannot be started.
 Result<ChildEnd> run_child(const ChildSpec& spec, const std::function<void()>& tick = {});
+
+// The fields of what a child wrote, each ended by NUL; what follows the last NUL is none.
+std::vector<std::string> fields_of(std::string_view text);
 
 // The last line with anything in it, white space around it removed; empty if there is none.
 std::string last_line(const std::string& text);

@@ -26,6 +26,9 @@ void add_show_command(CLI::App& app, const Globals& globals, Action& action);
 void add_verify_command(CLI::App& app, const Globals& globals, Action& action);
 void add_drop_command(CLI::App& app, const Globals& globals, Action& action);
 void add_env_command(CLI::App& app, const Globals& globals, Action& action);
+void add_enable_command(CLI::App& app, const Globals& globals, Action& action);
+void add_disable_command(CLI::App& app, const Globals& globals, Action& action);
+void add_doctor_command(CLI::App& app, const Globals& globals, Action& action);
 
 // Exit statuses: part of the command-line contract, listed by --help.
 inline constexpr int kExitFailed = 1;

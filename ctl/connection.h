@@ -13,6 +13,9 @@
 
 namespace pycds::ctl {
 
+// The only one that clients look for unless $PYCDS_SOCKET is set.
+inline constexpr const char* kSystemSocket = "/run/pycds/pycdsd.sock";
+
 // The socket to use: `wanted` if not empty, else $PYCDS_SOCKET, else the system's if it exists,
 // else the user's own ($XDG_RUNTIME_DIR) if it exists, else the system's. As given, not made
 // absolute.

@@ -24,15 +24,6 @@ struct EnvOptions {
     bool json = false;
 };
 
-Result<std::string> program_directory() {
-    std::error_code failure;
-    const fs::path program = fs::read_symlink("/proc/self/exe", failure);
-    if (failure) {
-        return Error{ErrorCode::kSystem, "cannot read /proc/self/exe: " + failure.message()};
-    }
-    return program.parent_path().native();
-}
-
 // Versions, sorted, for which a directory of clients has one.
 std::vector<std::string> versions_in(const fs::path& clients) {
     std::vector<std::string> versions;
@@ -89,6 +80,15 @@ Status run_env(const EnvOptions& options, const std::string& wanted_socket) {
 }
 
 }  // namespace
+
+Result<std::string> program_directory() {
+    std::error_code failure;
+    const fs::path program = fs::read_symlink("/proc/self/exe", failure);
+    if (failure) {
+        return Error{ErrorCode::kSystem, "cannot read /proc/self/exe: " + failure.message()};
+    }
+    return program.parent_path().native();
+}
 
 Result<std::string> find_client(const Interpreter& python, const std::string& program_directory) {
     const fs::path prefix = fs::path(program_directory).parent_path();

@@ -8,6 +8,9 @@
 
 namespace pycds::ctl {
 
+// The directory that this program lies in, links resolved.
+Result<std::string> program_directory();
+
 // The directory to put into PYTHONPATH: client/cpython-X.Y.Z beside the directory of this program
 // (a build tree), else lib/pycds/client/cpython-X.Y.Z below its prefix. kNotFound with the versions
 // that there are.

@@ -37,7 +37,8 @@ constexpr const char* kFooter =
     "\n"
     "Example:\n"
     "  pycdsctl build --python /usr/bin/python3 --import 'flask, requests'\n"
-    "  env $(pycdsctl env --python /usr/bin/python3) /usr/bin/python3 program.py";
+    "  env $(pycdsctl env --python /usr/bin/python3) /usr/bin/python3 program.py\n"
+    "  pycdsctl enable /usr/bin/python3 && pycdsctl doctor /usr/bin/python3";
 
 // Descriptors that we open must not become 0, 1 or 2, which children get.
 void fill_standard_descriptors() {
@@ -111,6 +112,9 @@ int run(int argc, char** argv) {
     add_verify_command(app, globals, action);
     add_drop_command(app, globals, action);
     add_env_command(app, globals, action);
+    add_enable_command(app, globals, action);
+    add_disable_command(app, globals, action);
+    add_doctor_command(app, globals, action);
 
     bool done = false;
     const int parsed = parse(app, argc, argv, &done);

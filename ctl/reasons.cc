@@ -1,0 +1,130 @@
+#include "ctl/reasons.h"
+
+#include <algorithm>
+
+namespace pycds::ctl {
+namespace {
+
+constexpr Reason kRefusals[] = {
+    // Of the process.
+    {"not-started", "the client was loaded but not started, as in a subinterpreter"},
+    {"attaching", "the client is just asking the daemon"},
+    {"nothing-imported-yet",
+     "nothing was imported since the program began, so the daemon was not asked for anything"},
+    {"finalized",
+     "the interpreter has ended and begun anew in one process: embedded Python is served "
+     "once"},
+    {"no-exit-hook", "too many functions are registered for the end of the interpreter"},
+    {"switched-off", "PYCDS=off is set: unset it"},
+    {"verbose-import", "python -v shows each step of an import, so all are stock's: leave -v out"},
+    {"sandboxed",
+     "the process forbade itself system calls (seccomp) before it imported anything; "
+     "import a module before that"},
+    {"no-memory", "there was no memory left for it"},
+    // Of the interpreter.
+    {"client-for-another-version",
+     "the client is for another version of Python: run 'pycdsctl enable' again, or install the "
+     "pycds "
+     "that belongs to this Python"},
+    {"debug-build", "a debug build of Python lays its objects out otherwise: use a release build"},
+    {"trace-refs-build",
+     "a build of Python with Py_TRACE_REFS lays its objects out otherwise: use a "
+     "release build"},
+    {"layout-mismatch",
+     "this build of Python lays its objects out otherwise than the one that the "
+     "client was compiled for: compile pycds for it"},
+    {"no-build-id",
+     "the interpreter has no build-id by which its images could be told from others: "
+     "link it with --build-id"},
+    {"optimization-level", "this level of -O is unknown: use none, -O or -OO"},
+    {"no-cache-tag", "sys.implementation.cache_tag is missing or too long"},
+    {"interpreter-moved",
+     "the interpreter is at another address than the image was made for, as position-independent "
+     "builds always are: use one that is loaded at a fixed address, as Debian's is"},
+    // Of importlib.
+    {"importlib-missing", "importlib has not the classes that are known of this version"},
+    {"importlib-patched",
+     "something replaced functions of importlib before the client started: look "
+     "into .pth files and sitecustomize"},
+    {"sys-patched",
+     "something replaced sys.flags or sys.implementation before the client started: "
+     "look into .pth files and sitecustomize"},
+    {"relaxed-case", "PYTHONCASEOK is in force: unset it"},
+    // Of the daemon.
+    {"socket-path", "the path of the socket is too long: set PYCDS_SOCKET to a shorter one"},
+    {"no-socket",
+     "the process could not make a socket: it is out of descriptors or not allowed to"},
+    {"no-daemon",
+     "no daemon listens: start it with 'systemctl start pycdsd' or 'pycdsd --user', and "
+     "see whether PYCDS_SOCKET names its socket"},
+    {"daemon-busy", "the daemon takes no more connections just now"},
+    {"daemon-not-trusted",
+     "who listens is neither root nor the user of the process: start the daemon "
+     "by its socket unit, or as the user"},
+    {"deadline", "the daemon did not answer in time: see its log, and the load of the machine"},
+    {"lost-daemon", "the daemon went away before it had answered: see its log"},
+    {"bad-reply", "what answers is no pycdsd of this version: restart the daemon after an upgrade"},
+    {"no-image",
+     "the daemon has no image for this interpreter: wait if it is being built, else make "
+     "one with 'pycdsctl build'"},
+    // Of an image.
+    {"image-not-sealed", "the daemon handed out memory that is not sealed: restart it"},
+    {"image-size", "the image is too small or too large: drop it ('pycdsctl drop') and build anew"},
+    {"image-unreadable", "the image cannot be read: drop it ('pycdsctl drop') and build anew"},
+    {"image-header",
+     "the header of the image is not one of this version: drop the image ('pycdsctl "
+     "drop') and build anew"},
+    {"image-of-another-interpreter",
+     "the daemon handed out the image of another interpreter: restart "
+     "it"},
+    {"image-of-another-user", "the image is of another user than the process runs as"},
+    {"image-base",
+     "the image wants to be at an address that none may have: drop it ('pycdsctl drop') "
+     "and build anew"},
+    {"address-space-limit", "the process may not have so much address space: raise 'ulimit -v'"},
+    {"no-address-space",
+     "the process has no room for the image: raise its limits of memory (ulimit -v, "
+     "memory.max)"},
+    {"base-taken", "something else in the process is where the image belongs"},
+};
+
+constexpr Reason kMisses[] = {
+    {"not-in-image", "not in an image: build one that has it ('pycdsctl build')"},
+    {"source-changed", "the source has changed since the image was made: build it anew"},
+    {"pyc-changed", "the .pyc has changed since the image was made: build it anew"},
+    {"already-served", "handed out before in the same process, which happens once"},
+    {"watched", "somebody watches imports: a tracer, a profiler, tracemalloc or an audit hook"},
+    {"importlib-changed", "something replaced functions of importlib"},
+    {"other-loader", "another loader than importlib's own, or loaded while no image was there"},
+    {"checked-hash", "--check-hash-based-pycs always is in force"},
+    {"no-memory", "there was no memory left for it"},
+    {"unknown", "for a reason that has no name"},
+};
+
+std::string_view explain(std::span<const Reason> reasons, std::string_view name) {
+    const auto found = std::find_if(reasons.begin(), reasons.end(),
+                                    [&](const Reason& reason) { return reason.name == name; });
+    return found != reasons.end()
+               ? found->sentence
+               : "this pycdsctl does not know the reason: the client is of another version";
+}
+
+}  // namespace
+
+std::span<const Reason> refusals() {
+    return kRefusals;
+}
+
+std::span<const Reason> misses() {
+    return kMisses;
+}
+
+std::string_view explain_refusal(std::string_view name) {
+    return explain(kRefusals, name);
+}
+
+std::string_view explain_miss(std::string_view name) {
+    return explain(kMisses, name);
+}
+
+}  // namespace pycds::ctl

@@ -1,0 +1,23 @@
+// The words of `_pycds.stats()` for people.
+#pragma once
+
+#include <span>
+#include <string_view>
+
+namespace pycds::ctl {
+
+struct Reason {
+    std::string_view name;
+    std::string_view sentence;  // what it means and what to do; no full stop at the end
+};
+
+// Why a process is not served (client/ext, interp, link, loader), and why a module is not. A test
+// compares both with what the sources of the client say.
+std::span<const Reason> refusals();
+std::span<const Reason> misses();
+
+// The sentence, or one for a name that this version does not know.
+std::string_view explain_refusal(std::string_view name);
+std::string_view explain_miss(std::string_view name);
+
+}  // namespace pycds::ctl
