@@ -49,7 +49,9 @@ void warn_of_writers(const std::string& library, const std::string& hook) {
     for (fs::path part = library; !part.empty(); part = part.parent_path()) {
         struct stat st {};
         if (stat(part.c_str(), &st) != 0) return;
-        const bool others = (st.st_mode & (S_IWGRP | S_IWOTH)) != 0 && (st.st_mode & S_ISVTX) == 0;
+        // A group of one's own, as many systems have it, is nobody else.
+        const bool group = (st.st_mode & S_IWGRP) != 0 && st.st_gid != st.st_uid;
+        const bool others = (group || (st.st_mode & S_IWOTH) != 0) && (st.st_mode & S_ISVTX) == 0;
         if ((st.st_uid != 0 && st.st_uid != place.st_uid) || others) {
             fmt::print(stderr,
                        "pycdsctl: warning: {} can be changed by others than the owner of {}, who "

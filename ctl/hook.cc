@@ -88,7 +88,9 @@ Status put_link(const std::string& path, const std::string& library, HookState s
     if (state == HookState::kOn) return Ok{};
     if (state == HookState::kOff) {
         if (symlink(library.c_str(), path.c_str()) == 0) return Ok{};
-        return failure("cannot make " + path, errno);
+        const int number = errno;
+        if (number == EEXIST && link_text(path) == library) return Ok{};  // by another one like us
+        return failure("cannot make " + path, number);
     }
     const std::string temporary = temporary_name(path);
     unlink(temporary.c_str());
