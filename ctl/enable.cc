@@ -80,6 +80,12 @@ Result<Outcome> enable(const std::string& name, bool if_enabled) {
     if (if_enabled && (hook.state == HookState::kOff || hook.state == HookState::kForeign)) {
         return Outcome{name, false, false, {}, "off, and left so"};
     }
+    // Nor is an interpreter that has been upgraded to a version that this pycds does not know: its
+    // hook does nothing.
+    if (!found && if_enabled) {
+        return Outcome{
+            name, false, false, {}, fmt::format("left as it is: {}", found.error().message)};
+    }
     if (!found) return found.error();
     if (venv && hook.state == HookState::kOff && leads_to_client(base, *target)) {
         return Outcome{name, true, false, base.file,

@@ -142,6 +142,36 @@ class EnableAndDoctor(harness.PythonCase):
             [result] = self.results("enable", name, status=4, user=NOBODY, group=NOBODY)
             self.assertEqual(result["error"]["code"], "permission-denied")
 
+    @unittest.skipUnless(os.geteuid() == 0, "needs root to give files away")
+    def test_a_client_that_others_can_change(self):
+        with tempfile.TemporaryDirectory() as directory:
+            os.chmod(directory, 0o755)
+            program = os.path.join(directory, "bin", "pycdsctl")
+            client = os.path.join(directory, "client", "cpython-" + self.private.version)
+            library = os.path.join(client, os.path.basename(self.private.library))
+            os.makedirs(os.path.dirname(program))
+            os.makedirs(client)
+            shutil.copy(harness.PYCDSCTL, program)
+            shutil.copy(self.private.library, library)
+
+            def enable(warns):
+                answer = subprocess.run([program, "enable", self.python], env=self.here(), check=True,
+                                        stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                                        universal_newlines=True)
+                self.assertEqual("can be changed by others" in answer.stderr, warns, answer.stderr)
+                self.assertEqual(os.readlink(self.private.hook), library)
+                self.assertEqual(self.client(self.python)[:2], [library, True])
+                self.assertIn("of another pycds",
+                              self.checks(self.python, works=True)["hook"][0][1])
+                self.ctl("disable", self.python)
+
+            enable(False)
+            os.chmod(client, 0o757)
+            enable(True)
+            os.chmod(client, 0o755)
+            os.chown(library, NOBODY, NOBODY)
+            enable(True)
+
     def test_doctor_when_it_works(self):
         self.ctl("enable", self.python)
         for python in (self.python, self.venv, self.venv_python):

@@ -180,6 +180,7 @@ TEST(Enable, RefusesInterpretersWithoutAClient) {
     EXPECT_EQ(none.status, 3);
     EXPECT_THAT(none.errors, HasSubstr("no client for"));
     EXPECT_THAT(none.errors, HasSubstr("there are those for"));
+    EXPECT_EQ(pycdsctl({"enable", "--if-enabled", pretender(directory, "3.99.0", "")}).status, 0);
     for (const char* variant : {"debug", "free-threaded"}) {
         const ChildEnd end = pycdsctl({"enable", pretender(directory, "3.11.2", variant)});
         EXPECT_EQ(end.status, 2);
