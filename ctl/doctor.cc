@@ -356,6 +356,9 @@ void add_doctor_command(CLI::App& app, const Globals& globals, Action& action) {
     command->footer(
         "Runs a small program under the interpreter, in the environment of the caller. The exit "
         "status is 0 if sharing works, 1 if not.\n\n"
+        "JSON: \"works\", and \"checks\" with a \"check\", a \"level\" (ok, warning, problem) and "
+        "a "
+        "\"sentence\" each.\n\n"
         "Example:\n"
         "  pycdsctl doctor /usr/bin/python3\n"
         "  pycdsctl doctor --pid 4711");

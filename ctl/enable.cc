@@ -236,6 +236,9 @@ void add_enable_command(CLI::App& app, const Globals&, Action& action) {
         "link in the directory of its standard library; an environment whose base is off, by two "
         "files in its site-packages. Processes that run stay as they are. 'pycdsctl disable' "
         "removes these files; whatever else is in their place is not touched.\n\n"
+        "JSON: \"results\" has for each PYTHON its \"name\", \"on\", \"changed\" and the \"file\" "
+        "by which it is "
+        "on, or \"name\" and \"error\".\n\n"
         "Example:\n"
         "  pycdsctl enable /usr/bin/python3 ~/venv");
     command->callback([options, &action] {

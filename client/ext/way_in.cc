@@ -3,6 +3,7 @@
 #include <limits.h>
 #include <stdlib.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include <cstring>
 
@@ -48,14 +49,17 @@ PyObject* directory_of(PyObject* file) {
     return PyUnicode_Substring(file, 0, slash > 0 ? slash : 0);
 }
 
+bool names_client(const char* path) {
+    const char* slash = std::strrchr(path, '/');
+    return slash != nullptr && std::strncmp(slash, kClientFile, sizeof kClientFile - 1) == 0;
+}
+
 // Is it a client, of whatever version, under the name sitecustomize?
 bool is_hook(PyObject* file) {
     char path[PATH_MAX];
     char real[PATH_MAX];
     if (!path_bytes(file, path) || std::strstr(path, ".so") == nullptr) return false;
-    if (realpath(path, real) == nullptr) return false;
-    const char* slash = std::strrchr(real, '/');
-    return slash != nullptr && std::strncmp(slash, kClientFile, sizeof kClientFile - 1) == 0;
+    return realpath(path, real) != nullptr && names_client(real);
 }
 
 // The directory of the client stands on sys.path only to be found as sitecustomize. Once that has
@@ -223,7 +227,14 @@ PyObject* library_file(PyObject* file) {
     Py_DECREF(library);
     char path[PATH_MAX];
     char real[PATH_MAX];
-    if (!path_bytes(file, path) || realpath(path, real) == nullptr) return Py_NewRef(file);
+    if (!path_bytes(file, path)) return Py_NewRef(file);
+    // What pycdsctl makes leads there at once.
+    const ssize_t size = readlink(path, real, sizeof real - 1);
+    if (size > 0 && real[0] == '/') {
+        real[size] = '\0';
+        if (names_client(real)) return PyUnicode_DecodeFSDefault(real);
+    }
+    if (realpath(path, real) == nullptr) return Py_NewRef(file);
     return PyUnicode_DecodeFSDefault(real);
 }
 
