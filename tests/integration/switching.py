@@ -68,7 +68,7 @@ class PrivatePython:
             if not entry.startswith("sitecustomize"):
                 os.symlink(os.path.join(real, entry), os.path.join(self.stdlib, entry))
         if harness.PRELOAD:
-            binary = os.path.join(directory, "binary")
+            binary = os.path.join(directory, "python-itself")
             with open(self.path, "w") as script:
                 script.write("#!/bin/bash\nexport LD_PRELOAD='%s' ASAN_OPTIONS=detect_leaks=0\n"
                              "exec -a \"$0\" '%s' \"$@\"\n" % (harness.PRELOAD, binary))
