@@ -133,7 +133,7 @@ void check_hook(Diagnosis& diagnosis, const Target& target, const std::string& l
     }
     const bool base = add_hook(
         diagnosis, target, stdlib_hook(target, library),
-        target.venv.empty() ? "by the standard library" : "through the base of the environment");
+        target.venv.empty() ? "for the interpreter" : "through the base of the environment");
     if (!target.venv.empty()) {
         any |= add_hook(diagnosis, target, venv_hook(target, library), "in the environment");
     }

@@ -95,7 +95,7 @@ constexpr Reason kMisses[] = {
     {"already-served", "handed out before in the same process, which happens once"},
     {"watched", "somebody watches imports: a tracer, a profiler, tracemalloc or an audit hook"},
     {"importlib-changed", "something replaced functions of importlib"},
-    {"other-loader", "another loader than importlib's own, or loaded while no image was there"},
+    {"other-loader", "another loader than importlib's own, or loaded before the daemon was asked"},
     {"checked-hash", "--check-hash-based-pycs always is in force"},
     {"no-memory", "there was no memory left for it"},
     {"unknown", "for a reason that has no name"},
