@@ -39,9 +39,11 @@ EXPECTED = {
     "usr/lib/pycds/client/profile.txt",
     "usr/lib/pycds/client/pycds_build.py",
     "usr/lib/pycds/client/pycds_patterns.py",
+    "usr/lib/pycds/client/pycds_plan.py",
     "usr/lib/pycds/client/cpython-X/_pycds.EXT.so",
     "usr/lib/pycds/client/cpython-X/_pycds_builder.so",
     "usr/lib/pycds/client/cpython-X/sitecustomize.EXT.so",
+    "usr/lib/systemd/catalog/pycds.catalog",
     "usr/lib/systemd/system/pycdsd.service",
     "usr/lib/systemd/system/pycdsd.socket",
     "usr/lib/systemd/system-preset/90-pycds.preset",
@@ -52,6 +54,8 @@ EXPECTED = {
     "usr/lib/tmpfiles.d/pycds.conf",
     "usr/share/bash-completion/completions/pycdsctl",
     "usr/share/man/man1/pycdsctl.1",
+    "usr/share/man/man5/pycdsd.conf.5",
+    "usr/share/man/man8/pycdsd.8",
     "etc/pycds/pycdsd.conf",
 }
 
