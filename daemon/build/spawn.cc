@@ -28,6 +28,7 @@ struct ChildPlan {
     rlimit file_size{};
     rlimit cpu{};
     int niceness = 0;
+    std::string niceness_text;
     pid_t parent = 0;
 };
 
@@ -60,6 +61,14 @@ rlimit same_limits(uint64_t value) {
     put(error);
     put("\n");
     _exit(127);
+}
+
+// Says something to the kernel about this process. Where it is not heard nothing is lost.
+void set_proc(const char* file, const char* value) {
+    const int fd = open(file, O_WRONLY | O_CLOEXEC);
+    if (fd < 0) return;
+    [[maybe_unused]] const ssize_t n = write(fd, value, std::strlen(value));
+    close(fd);
 }
 
 [[noreturn]] void run_child(const ChildPlan& plan) {
@@ -97,6 +106,11 @@ rlimit same_limits(uint64_t value) {
         constexpr int kIoprioClassIdle = 3 << 13;
         syscall(SYS_ioprio_set, kIoprioWhoProcess, 0, kIoprioClassIdle);
     }
+    // setsid() has made a scheduling group too (sched(7), "The autogroup feature"), inside which
+    // alone niceness would count.
+    if (plan.niceness > 0) set_proc("/proc/self/autogroup", plan.niceness_text.c_str());
+    // If memory runs out, a builder goes and not the daemon, whose protection it has inherited.
+    set_proc("/proc/self/oom_score_adj", "500");
     const rlimit no_core{0, 0};
     setrlimit(RLIMIT_CORE, &no_core);
     if (chdir("/") != 0) give_up("cannot change to /");
@@ -135,6 +149,7 @@ Result<SpawnedProcess> spawn(const SpawnRequest& request) {
     const auto cpu = static_cast<rlim_t>(request.max_cpu.count());
     plan.cpu = rlimit{cpu, cpu + 1};
     plan.niceness = request.niceness;
+    plan.niceness_text = std::to_string(request.niceness);
     plan.parent = getpid();
 
     SpawnedProcess process;

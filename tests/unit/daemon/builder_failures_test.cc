@@ -138,6 +138,13 @@ TEST_F(BuilderTest, ItGetsNothingButWhatItNeeds) {
               "set())");
 }
 
+TEST_F(BuilderTest, ItGoesBeforeTheDaemonWhenMemoryRunsOut) {
+    ASSERT_TRUE(daemon_.start());
+    daemon_.set_builder("note('oom', open('/proc/self/oom_score_adj').read())");
+    failure();
+    EXPECT_EQ(read_file(daemon_.path("client/oom")), "500\n");
+}
+
 class RunningBuilderTest : public BuilderTest {
   protected:
     // A build that is under way; its builder's pid is noted.
