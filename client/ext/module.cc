@@ -69,6 +69,7 @@ PyObject* stats(PyObject*, PyObject*) {
         put(dict, "attached", PyBool_FromLong(refusal() == nullptr)) &&
         put(dict, "reason",
             refusal() == nullptr ? Py_NewRef(Py_None) : PyUnicode_FromString(refusal())) &&
+        put(dict, "attach_us", PyFloat_FromDouble(static_cast<double>(attach_time_ns()) / 1000)) &&
         put(dict, "images", images_stats(&bytes_mapped)) &&
         put(dict, "bytes_mapped", PyLong_FromUnsignedLongLong(bytes_mapped)) &&
         put(dict, "served", PyLong_FromUnsignedLongLong(loader::code_server().served())) &&

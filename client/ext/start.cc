@@ -3,9 +3,11 @@
 #include <Python.h>
 #include <sys/prctl.h>
 #include <sys/un.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <cstdarg>
+#include <cstdint>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
@@ -28,6 +30,13 @@ constexpr const char* kSystemSocket = "/run/pycds/pycdsd.sock";
 constinit bool started = false;
 constinit bool verbose = false;
 constinit const char* why_not = "not-started";
+constinit uint64_t attach_ns = 0;
+
+uint64_t now_ns() {
+    timespec time{};
+    clock_gettime(CLOCK_MONOTONIC, &time);
+    return static_cast<uint64_t>(time.tv_sec) * 1'000'000'000 + static_cast<uint64_t>(time.tv_nsec);
+}
 
 [[gnu::format(printf, 1, 2)]] void say(const char* format, ...) {
     if (!verbose) return;
@@ -145,7 +154,9 @@ bool attach() {
     if (tried) return false;
     tried = true;
     why_not = "attaching";
+    const uint64_t begin = now_ns();
     why_not = try_to_attach();
+    attach_ns = now_ns() - begin;
     if (why_not == nullptr) return true;
     say("not attached: %s", why_not);
     // As if we had never been there.
@@ -176,5 +187,7 @@ void start_client() {
 void attach_now() { loader::code_server().attach(); }
 
 const char* refusal() { return why_not; }
+
+uint64_t attach_time_ns() { return attach_ns; }
 
 }  // namespace pycds::ext

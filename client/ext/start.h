@@ -1,6 +1,8 @@
 // Switching the client on in this process. Freestanding.
 #pragma once
 
+#include <cstdint>
+
 namespace pycds::ext {
 
 // Finds the interpreter's identity and takes over SourceFileLoader.get_code and what goes with it. The
@@ -15,5 +17,8 @@ void attach_now();
 
 // nullptr while images are served; else why not, as a short stable name.
 const char* refusal();
+
+// How long asking the daemon and mapping its images took, successful or not; 0 if nothing was asked.
+uint64_t attach_time_ns();
 
 }  // namespace pycds::ext

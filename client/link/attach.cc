@@ -75,12 +75,14 @@ int images_in_reply(const unsigned char* data, size_t size) {
 
 const char* wait_for_reply(int socket, int64_t deadline) {
     for (;;) {
+        // Looked at once in any case: where many processes want a processor, ours may get none until after
+        // the deadline, and the answer is there.
         const int64_t left = deadline - now_ms();
-        if (left <= 0) return "deadline";
         pollfd entry{socket, POLLIN, 0};
-        const int ready = poll(&entry, 1, static_cast<int>(left));
+        const int ready = poll(&entry, 1, left > 0 ? static_cast<int>(left) : 0);
         if (ready > 0) return nullptr;
         if (ready < 0 && errno != EINTR) return "lost-daemon";
+        if (left <= 0) return "deadline";
     }
 }
 

@@ -2,12 +2,16 @@
 #include "client/link/attach.h"
 
 #include <gtest/gtest.h>
+#include <pthread.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/un.h>
+#include <time.h>
 
+#include <csignal>
 #include <cstring>
 #include <filesystem>
+#include <functional>
 #include <string>
 #include <thread>
 
@@ -35,12 +39,14 @@ class Server {
 
     const std::string& path() const { return path_; }
 
-    // Answers one request; returns its bytes.
-    std::string serve(const std::string& reply, const int* fds, size_t count) {
+    // Answers one request, having called `before_answer`; returns its bytes.
+    std::string serve(const std::string& reply, const int* fds, size_t count,
+                      const std::function<void()>& before_answer = [] {}) {
         const UniqueFd connection(accept(socket_.get(), nullptr, nullptr));
         char buffer[256];
         ReceivedMessage message;
         EXPECT_EQ(receive_message(connection.get(), buffer, sizeof buffer, &message), IoStatus::kOk);
+        before_answer();
         EXPECT_EQ(send_message(connection.get(), reply.data(), reply.size(), fds, count),
                   IoStatus::kOk);
         return {buffer, message.size};
@@ -68,6 +74,30 @@ TEST(Attach, GetsTheDescriptorsOfTheReply) {
     // attach { identity: 16 bytes, format_version: 2 }
     EXPECT_EQ(request.substr(0, 7), std::string("\x0a\x14\x0a\x10\x01\x02\x03"));
     EXPECT_EQ(request.substr(20), std::string("\x10\x02"));
+}
+
+TEST(Attach, AnAnswerThatIsThereIsTakenAfterTheDeadlineToo) {
+    // As if no processor had been free for it: a signal keeps it from running until then.
+    struct sigaction late {};
+    struct sigaction old {};
+    late.sa_handler = [](int) {
+        const timespec time{kDeadlineMs / 1000, (kDeadlineMs % 1000 + 50) * 1'000'000L};
+        nanosleep(&time, nullptr);
+    };
+    sigaction(SIGUSR1, &late, &old);
+    Server server;
+    const UniqueFd fd(memfd_create("x", MFD_CLOEXEC));
+    const int fds[] = {fd.get()};
+    const pthread_t client = pthread_self();
+    std::thread thread([&] {
+        server.serve(std::string("\x12\x03\x0a\x01x", 5), fds, 1,
+                     [&] { pthread_kill(client, SIGUSR1); });
+    });
+    Attachment attachment;
+    EXPECT_STREQ(attach(server.path().c_str(), kIdentity, &attachment), nullptr);
+    thread.join();
+    sigaction(SIGUSR1, &old, nullptr);
+    EXPECT_EQ(attachment.count, 1U);
 }
 
 TEST(Attach, NothingThere) {
