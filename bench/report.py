@@ -116,7 +116,7 @@ def print_case(result, version):
 
 def print_steady(variant, version, cases):
     """One line a case; those that the noise floor does not explain stand out."""
-    lines = [("steady state, %s, Python %s" % (variant, version), "off, ms", "on, ms", "speed",
+    lines = [("steady state, %s, Python %s" % (variant, version), "off, ns", "on, ns", "speed",
               "quartiles", "of fastest", "off/off", "")]
     summaries = {case: steady.summary(values, steady.copies_of(variant))
                  for case, values in cases.items()}
@@ -124,8 +124,8 @@ def print_steady(variant, version, cases):
         s = summaries[case]
         slow = s["speed"] < 0.97 and s["speed_of_fastest"] < 0.97
         lines.append((case.replace("_", " "),
-                      "%.2f" % (statistics.median(values["off"]) / 1e6),
-                      "%.2f" % (statistics.median(values["on"]) / 1e6), "%.3f" % s["speed"],
+                      "%.1f" % statistics.median(values["off"]),
+                      "%.1f" % statistics.median(values["on"]), "%.3f" % s["speed"],
                       "%.2f-%.2f" % tuple(s["speed_quartiles"]), "%.3f" % s["speed_of_fastest"],
                       "%.3f" % s["control"], "< 0.97" if slow else ""))
     print_lines(lines)

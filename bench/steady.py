@@ -2,11 +2,12 @@
 
 A round runs three processes, in turns: one on and two off. Off against off is the noise floor:
 what the same measurement says when there is nothing to find. A process times each case by the best
-of several loops (steady/pycds_bench_loop.py); rounds give medians of the ratios of neighbours.
+of many loops (steady/pycds_bench_loop.py); rounds give medians of the ratios of neighbours.
 
-Where code and data happen to lie moves a small loop by some percent either way, and always by the
-same in one image. So there are copies of the micro cases, each a little different in size, and
-every round takes the next.
+Where things happen to lie in a process's heap moves a small loop by some percent either way, and
+always by the same in one program. So every round starts from a heap in another state, the same one
+for its processes, and takes the next of some copies of the micro cases, each a little different in
+size.
 """
 import json
 import os
@@ -33,7 +34,7 @@ VARIANTS = {
 REPEATS = 7
 
 PROGRAM = ("import sys; sys.path[:0] = %r; import pycds_bench_loop; "
-           "pycds_bench_loop.main(%r, %d)")
+           "pycds_bench_loop.main(%r, %d, %d)")
 
 
 def copy_of(name, number):
@@ -80,7 +81,7 @@ def run(python, variant, environment, scratch, number=0):
     paths = [os.path.join(scratch, directory) for directory in directories]
     name = copy_of(module, number % COPIES) if module == MICRO else module
     done = subprocess.run(
-        [python, "-c", PROGRAM % (paths, name, REPEATS)], env=environment,
+        [python, "-c", PROGRAM % (paths, name, REPEATS, number)], env=environment,
         stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     if done.returncode != 0:
         raise processes.Failure("%s with %s: %s" % (variant, python, done.stderr.strip()))
