@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <string>
+#include <utility>
 
 #include "client/interp/common_layout.h"
 #include "client/interp/internals.h"
@@ -19,6 +20,10 @@ constexpr size_t kModulesPerUser = 512;
 // A module that fewer programs import lies with its package, not with what everybody imports.
 constexpr uint32_t kPopular = 6;
 constexpr uint32_t popular(uint32_t programs) { return programs >= kPopular ? programs : 0; }
+
+// How many programs must import a module for it to have, of what unrecorded modules write, also that
+// which it only refers to.
+constexpr uint32_t kOften = 3;
 
 const PyCodeObject* code_of(const Node& node) {
     return reinterpret_cast<const PyCodeObject*>(node.source);
@@ -57,9 +62,12 @@ Placement::Placement(const ObjectGraph& graph, const Profile& profile)
       profile_(profile),
       heat_(graph.nodes().size(), kCold),
       users_(graph.nodes().size(), 0),
-      first_user_(graph.nodes().size(), 0),
+      main_user_(graph.nodes().size(), 0),
+      main_user_programs_(graph.nodes().size(), 0),
+      programs_(graph.nodes().size(), 0),
       hot_users_(graph.nodes().size(), 0),
-      first_hot_user_(graph.nodes().size(), 0),
+      owner_(graph.nodes().size(), 0),
+      owner_programs_(graph.nodes().size(), 0),
       last_hot_user_(graph.nodes().size(), 0xffffffffU),
       between_packages_(graph.nodes().size(), false),
       popularity_(graph.nodes().size(), 0),
@@ -69,19 +77,25 @@ Placement::Placement(const ObjectGraph& graph, const Profile& profile)
     visit_modules();
     heat_recorded_keys();
     heat_what_is_redirected();
+    move_to_main_users();
 }
 
 void Placement::count_users() {
     std::vector<uint32_t> last_user(graph_.nodes().size(), 0xffffffffU);
     for (uint32_t m = 0; m < graph_.modules().size(); ++m) {
         const Module& module = graph_.modules()[m];
+        const uint32_t programs = profile_.popularity(Profile::module_key(module.path));
         for (uint32_t n = module.first_node; n < module.first_node + module.node_count; ++n) {
             const Reference* references = graph_.references(node(n));
             for (uint32_t i = 0; i < node(n).reference_count; ++i) {
                 const uint32_t target = references[i].node;
                 if (target == Reference::kExternal || last_user[target] == m) continue;
                 last_user[target] = m;
-                if (users_[target]++ == 0) first_user_[target] = m;
+                programs_[target] += programs;
+                if (users_[target]++ == 0 || programs > main_user_programs_[target]) {
+                    main_user_[target] = m;
+                    main_user_programs_[target] = programs;
+                }
             }
         }
     }
@@ -182,10 +196,13 @@ void Placement::heat(uint32_t number) {
     heat_[number] = std::max(heat_[number], kHot);
     popularity_[number] = std::max(popularity_[number], popular(module_popularity_));
     if (last_hot_user_[number] == module_) return;
-    if (hot_users_[number]++ == 0) {
-        first_hot_user_[number] = module_;
-    } else if (package_of(module_) != package_of(first_hot_user_[number])) {
+    const bool first = hot_users_[number]++ == 0;
+    if (!first && package_of(module_) != package_of(owner_[number])) {
         between_packages_[number] = true;
+    }
+    if (first || module_popularity_ > owner_programs_[number]) {
+        owner_[number] = module_;
+        owner_programs_[number] = module_popularity_;
     }
     last_hot_user_[number] = module_;
 }
@@ -218,7 +235,7 @@ void Placement::heat_recorded_keys() {
         const std::string_view text = text_of(node(n).source);
         if (profile_.has_key(text) || is_mangled(text)) {
             heat_[n] = kHot;
-            first_hot_user_[n] = first_user_[n];
+            owner_[n] = main_user_[n];
         }
     }
 }
@@ -232,10 +249,18 @@ void Placement::heat_what_is_redirected() {
         for (uint32_t n = modules[m].first_node; n < end; ++n) {
             if (has_slots(node(n).type) && heat_[n] == kCold && has_redirected_slot(n, package_of(m))) {
                 heat_[n] = kHot;
-                first_hot_user_[n] = m;
+                owner_[n] = m;
                 popularity_[n] = popular(profile_.popularity(Profile::module_key(modules[m].path)));
             }
         }
+    }
+}
+
+// Where rules say of none but unrecorded modules that they write something: a module that is imported
+// more often than those and refers to it may well do so in a way that no rule knows.
+void Placement::move_to_main_users() {
+    for (uint32_t n = 0; n < graph_.nodes().size(); ++n) {
+        if (owner_programs_[n] == 0 && main_user_programs_[n] >= kOften) owner_[n] = main_user_[n];
     }
 }
 
@@ -258,17 +283,19 @@ RegionOrder Placement::order_of(RegionKind kind) const {
         return order;
     }
     // What popular modules write comes first: whatever a process imports, it writes most of that. Then
-    // names that modules of several packages share; the others lie with the first module that writes
-    // them.
+    // names that modules of several packages share, those first whose modules are imported most; the
+    // others lie with a module that writes them.
     const auto shared_by = [&](uint32_t n) {
-        return kind == RegionKind::kStrInterned && between_packages_[n] ? hot_users_[n] : 0U;
+        return kind == RegionKind::kStrInterned && between_packages_[n]
+                   ? std::pair(programs_[n], hot_users_[n])
+                   : std::pair(0U, 0U);
     };
     std::stable_sort(order.nodes.begin(), order.nodes.end(), [&](uint32_t a, uint32_t b) {
         if (heat_[a] != heat_[b]) return heat_[a] > heat_[b];
         if (heat_[a] == kCold) return false;
         if (popularity_[a] != popularity_[b]) return popularity_[a] > popularity_[b];
         if (popularity_[a] == 0 && shared_by(a) != shared_by(b)) return shared_by(a) > shared_by(b);
-        return first_hot_user_[a] < first_hot_user_[b];
+        return owner_[a] < owner_[b];
     });
     const auto count_at_least = [&](Heat heat) {
         return static_cast<size_t>(std::count_if(order.nodes.begin(), order.nodes.end(),

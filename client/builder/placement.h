@@ -44,6 +44,7 @@ class Placement {
     void heat_strings_below(uint32_t node, bool looked_up);
     void heat_recorded_keys();
     void heat_what_is_redirected();
+    void move_to_main_users();
     bool is_redirected(uint32_t string, std::string_view package) const;
     bool has_redirected_slot(uint32_t node, std::string_view package) const;
     const Node& node(uint32_t number) const { return graph_.nodes()[number]; }
@@ -51,12 +52,17 @@ class Placement {
     const ObjectGraph& graph_;
     const Profile& profile_;
     std::vector<Heat> heat_;       // by node
-    // By node: how many modules refer to it, and the first of them.
+    // By node: how many modules refer to it; which of them most programs import (or the first), and how
+    // many do; and the sum over all of them.
     std::vector<uint32_t> users_;
-    std::vector<uint32_t> first_user_;
-    // By node: modules that, when imported, write it.
+    std::vector<uint32_t> main_user_;
+    std::vector<uint32_t> main_user_programs_;
+    std::vector<uint32_t> programs_;
+    // By node: how many modules, when imported, write it. It lies with the one of them that most
+    // programs import, or the first.
     std::vector<uint32_t> hot_users_;
-    std::vector<uint32_t> first_hot_user_;
+    std::vector<uint32_t> owner_;
+    std::vector<uint32_t> owner_programs_;
     std::vector<uint32_t> last_hot_user_;
     std::vector<bool> between_packages_;  // by node: those are not all of one package
     // By node: of the modules that write it the popularity of the most popular one.
