@@ -1,5 +1,5 @@
 """Gone without a trace."""
-from case import PYTHON, Shared, SystemCase
+from case import MATERIAL, PYTHON, Shared, SystemCase
 from install import files
 
 
@@ -12,6 +12,12 @@ class Removal(SystemCase):
         self.assertEqual(self.machine.run("pgrep", "pycdsd", check=False).stdout, "")
         self.assertNotEqual(self.machine.systemctl("is-active", "pycdsd.socket", check=False),
                             "active")
+
+    def test_again(self):
+        """installed again, it serves again"""
+        self.apt("install", *("%s/debs/%s" % (MATERIAL, deb.name) for deb in Shared.debs))
+        self.wait_for_images()
+        self.assert_served()
 
     def test_purge(self):
         """purge leaves no file, no user and no unit behind"""

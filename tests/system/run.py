@@ -19,6 +19,7 @@ import xml.etree.ElementTree as ElementTree
 import case
 import install
 import machine
+import of_users
 import quiet
 import removal
 import sharing
@@ -29,7 +30,7 @@ import under_load
 
 # In this order.
 CASES = (install.Install, sharing.Sharing, switching.Switching, survival.Survival, quiet.Quiet,
-         under_load.UnderLoad, trouble.Trouble, removal.Removal)
+         of_users.OfUsers, under_load.UnderLoad, trouble.Trouble, removal.Removal)
 MATERIAL = ("program.py", "load.py")
 
 

@@ -3,11 +3,13 @@ import os
 import signal
 import tempfile
 
+import look
 import repack
 from case import CACHE, MATERIAL, PYTHON, Shared, SystemCase, W
 from machine import wait_until
 
-# Of daemon's events, see src/common/base/event.h.
+# Of the daemon's events, src/common/base/event.h.
+RESTORED = "25f8464b1f65495d93f39990d64519af"
 CACHE_IGNORED = "5eaa49d48aba4ebaa5c72ead5e0e482c"
 
 # src/common/image/format.h: what stands at the beginning of an image.
@@ -52,20 +54,38 @@ class Survival(SystemCase):
                        self.ctl_json("status"), "the daemon is back", 30)
         self.assert_kept(before, after)
 
-    def test_upgrade(self):
-        """an upgrade of the packages keeps the images and stays switched on"""
-        before, after = self.published(), self.machine.cursor()
-        old = self.machine.main_pid()
+    def upgrade(self, suffix):
+        """Installs the packages with another version."""
+        names = []
         with tempfile.TemporaryDirectory() as scratch:
-            debs = [repack.with_version(deb, scratch, "+upgraded") for deb in Shared.debs]
-            names = []
-            for deb in debs:
+            for deb in Shared.debs:
+                deb = repack.with_version(deb, scratch, suffix)
                 names.append("%s/debs/%s" % (MATERIAL, deb.name))
                 self.machine.path(names[-1]).write_bytes(deb.read_bytes())
         self.apt("install", *names)
+
+    def test_upgrade(self):
+        """after an upgrade of the packages images are served at once, and Python stays switched on"""
+        before, after = self.published(), self.machine.cursor()
+        old = self.machine.main_pid()
+        self.upgrade("+upgraded")
         self.assertNotEqual(self.machine.main_pid(), old)
         self.assertIn("+upgraded", self.machine.run("dpkg-query", "-W", "pycdsd").stdout)
-        self.assert_kept(before, after)
+        self.wait_for_daemon()
+        self.assert_served()
+        # The ones that there were. Another builder may make others of the same files, so it does then.
+        restored = [entry for entry in self.machine.journal(after=after)
+                    if entry.get("MESSAGE_ID") == RESTORED]
+        self.assertEqual(len(restored), len(before), self.machine.messages(after))
+        self.wait_for_images()
+        self.assert_served()
+
+    def test_upgrade_leaves_off(self):
+        """an upgrade leaves Python switched off where an administrator has switched it off"""
+        self.ctl("disable", PYTHON)
+        self.addCleanup(self.ctl, "enable", PYTHON)
+        self.upgrade("+upgraded.again")
+        self.assertEqual(self.assert_stock(), "no-client")
 
     def test_reboot(self):
         """after a reboot images are there without being built"""
@@ -76,6 +96,17 @@ class Survival(SystemCase):
                          [image[1:] for image in before])
         self.assert_served()
         self.assertEqual(self.built_since(None), [])
+
+    def test_known_after_reboot(self):
+        """pycdsctl knows the images from the cache in processes that map them"""
+        self.machine.systemctl("stop", "pycdsd.service")
+        self.machine.systemctl("start", "pycdsd.service")
+        self.wait_for_images()
+        pid = self.alive()
+        inside = look.status(pid, "NSpid").split()[-1]
+        self.ctl("doctor", "--pid", inside)
+        image = max(self.system_images(), key=lambda image: image["attaches"])
+        self.ctl("show", image["id"], "--pages", inside)
 
     # -- The cache --------------------------------------------------------------------------------
 
