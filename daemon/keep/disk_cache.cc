@@ -86,7 +86,7 @@ Result<NewImage> read_image(int directory, const std::string& file_name, const K
     if (st.st_size <= 0 || static_cast<uint64_t>(st.st_size) > image::kMaxImageSize) {
         return Error{ErrorCode::kCorrupt, "it has the wrong size"};
     }
-    Result<UniqueFd> memory = create_memfd("pycds-cached");
+    Result<UniqueFd> memory = create_memfd("pycds-img-cached");
     if (!memory) return memory.error();
     const Status copied = copy_file(file.get(), memory->get(), static_cast<uint64_t>(st.st_size));
     if (!copied) return copied.error();
