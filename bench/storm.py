@@ -21,7 +21,7 @@ from pycds_bench import Daemon, interpreters_here, machine
 W = "import " + WORKLOAD
 PERCENTS = (50, 90, 99, 100)
 
-# Prints how long attaching took, and why there is nothing to print.
+# Prints how long attaching took, and why it failed.
 ATTACH = """
 import json
 import _pycds
@@ -43,8 +43,9 @@ def percentile(values, percent):
 
 
 def attach_times(python, environment, rounds):
-    """Microseconds, from asking the daemon to having its images mapped; the client measures that."""
-    values = []
+    """{part: [microseconds]}, as the client measures them: asking the daemon, mapping its images, and
+    making their strings those of the process."""
+    values = {}
     for number in range(processes.WARM_UP_ROUNDS + rounds):
         said = subprocess.run([python, "-c", ATTACH], env=environment, stdin=subprocess.DEVNULL,
                               stdout=subprocess.PIPE, check=True).stdout
@@ -52,7 +53,8 @@ def attach_times(python, environment, rounds):
         if reason is not None:
             raise processes.Failure("not attached: %s" % reason)
         if number >= processes.WARM_UP_ROUNDS:
-            values.append(took)
+            for part, microseconds in took.items():
+                values.setdefault(part, []).append(microseconds)
     return values
 
 
@@ -98,14 +100,14 @@ def storms(python, environments, count, rounds):
 
 
 def attaching_in_storm(python, environment, count):
-    """([microseconds of those that attached], {reason of those that did not: how many})"""
+    """([microseconds for asking, of all], {reason of those that did not: how many})"""
     with tempfile.TemporaryDirectory(prefix="pycds-storm.") as outputs:
         storm([python, "-c", ATTACH_IN_STORM], environment, count, outputs)
         took, reasons = [], {}
         for name in os.listdir(outputs):
             with open(os.path.join(outputs, name)) as file:
                 microseconds, reason = json.load(file)
-            took.append(microseconds)
+            took.append(microseconds["ask"])
             if reason is not None:
                 reasons[reason] = reasons.get(reason, 0) + 1
     return took, reasons
@@ -145,9 +147,11 @@ def measure(python, daemon, options):
 
     took = attach_times(python, environment["on"], options.rounds)
     result["attach_us"] = took
-    quartiles = statistics.quantiles(took, n=4)
-    print("attach, us: median %.0f, quartiles %.0f to %.0f, fastest %.0f (%d processes)" % (
-        statistics.median(took), quartiles[0], quartiles[2], min(took), len(took)))
+    took["attach (ask and map)"] = [sum(both) for both in zip(took["ask"], took["map"])]
+    for part, values in took.items():
+        quartiles = statistics.quantiles(values, n=4)
+        print("%s, us: median %.0f, quartiles %.0f to %.0f, fastest %.0f (%d processes)" % (
+            part, statistics.median(values), quartiles[0], quartiles[2], min(values), len(values)))
 
     absent = dict(environment["on"], PYCDS_SOCKET=daemon.socket + ".absent")
     modes = {"off": environment["off"], "on": environment["on"], "no daemon": absent}
@@ -175,7 +179,7 @@ def measure(python, daemon, options):
             summary["single_ratio"][percent]))
     took, reasons = attaching_in_storm(python, environment["on"], options.processes)
     result["storm"]["attach_us"], result["storm"]["not_attached"] = took, reasons
-    print("\nattach in a storm, ms: " + ", ".join(
+    print("\nasking the daemon in a storm, ms: " + ", ".join(
         "%s %.2f" % ("slowest" if percent == 100 else "p%d" % percent,
                      percentile(took, percent) / 1e3) for percent in PERCENTS) +
         "; not attached: %s\n" % (reasons or "none"))

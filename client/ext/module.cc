@@ -60,6 +60,13 @@ PyObject* misses_stats() {
     return dict;
 }
 
+PyObject* attach_stats() {
+    const AttachTimes& times = attach_times();
+    return Py_BuildValue("{s:d,s:d,s:d}", "ask", static_cast<double>(times.ask_ns) / 1000, "map",
+                         static_cast<double>(times.map_ns) / 1000, "intern",
+                         static_cast<double>(times.intern_ns) / 1000);
+}
+
 PyObject* stats(PyObject*, PyObject*) {
     if (pycds_in_main_interpreter()) attach_now();
     PyObject* dict = PyDict_New();
@@ -69,7 +76,7 @@ PyObject* stats(PyObject*, PyObject*) {
         put(dict, "attached", PyBool_FromLong(refusal() == nullptr)) &&
         put(dict, "reason",
             refusal() == nullptr ? Py_NewRef(Py_None) : PyUnicode_FromString(refusal())) &&
-        put(dict, "attach_us", PyFloat_FromDouble(static_cast<double>(attach_time_ns()) / 1000)) &&
+        put(dict, "attach_us", attach_stats()) &&
         put(dict, "images", images_stats(&bytes_mapped)) &&
         put(dict, "bytes_mapped", PyLong_FromUnsignedLongLong(bytes_mapped)) &&
         put(dict, "served", PyLong_FromUnsignedLongLong(loader::code_server().served())) &&

@@ -30,7 +30,7 @@ constexpr const char* kSystemSocket = "/run/pycds/pycdsd.sock";
 constinit bool started = false;
 constinit bool verbose = false;
 constinit const char* why_not = "not-started";
-constinit uint64_t attach_ns = 0;
+constinit AttachTimes times;
 
 uint64_t now_ns() {
     timespec time{};
@@ -138,14 +138,20 @@ const char* try_to_attach() {
     if (seccomp_mode() != prepared.seccomp) return "sandboxed";
     prepared.expectation.uid = geteuid();
     link::Attachment attachment;
+    const uint64_t begin = now_ns();
     // Other threads go on meanwhile; one that imports gets its modules from stock.
     PyThreadState* thread = PyEval_SaveThread();
     const char* failure =
         link::attach(prepared.socket, prepared.expectation.identity, &attachment);
     PyEval_RestoreThread(thread);
+    const uint64_t asked = now_ns();
+    times.ask_ns = asked - begin;
     if (failure == nullptr) failure = map_images(attachment, prepared.expectation);
     if (failure != nullptr) return failure;
+    const uint64_t mapped = now_ns();
+    times.map_ns = mapped - asked;
     loader::interning().begin(loader::code_server().images(), loader::code_server().image_count());
+    times.intern_ns = now_ns() - mapped;
     return nullptr;
 }
 
@@ -154,9 +160,7 @@ bool attach() {
     if (tried) return false;
     tried = true;
     why_not = "attaching";
-    const uint64_t begin = now_ns();
     why_not = try_to_attach();
-    attach_ns = now_ns() - begin;
     if (why_not == nullptr) return true;
     say("not attached: %s", why_not);
     // As if we had never been there.
@@ -188,6 +192,6 @@ void attach_now() { loader::code_server().attach(); }
 
 const char* refusal() { return why_not; }
 
-uint64_t attach_time_ns() { return attach_ns; }
+const AttachTimes& attach_times() { return times; }
 
 }  // namespace pycds::ext

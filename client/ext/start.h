@@ -18,7 +18,13 @@ void attach_now();
 // nullptr while images are served; else why not, as a short stable name.
 const char* refusal();
 
-// How long asking the daemon and mapping its images took, successful or not; 0 if nothing was asked.
-uint64_t attach_time_ns();
+// How long it took to ask the daemon (successful or not), to map its images, and to make their strings
+// those of this process; 0 for what was not done.
+struct AttachTimes {
+    uint64_t ask_ns = 0;
+    uint64_t map_ns = 0;
+    uint64_t intern_ns = 0;
+};
+const AttachTimes& attach_times();
 
 }  // namespace pycds::ext

@@ -73,10 +73,12 @@ int images_in_reply(const unsigned char* data, size_t size) {
     return reply.ok() ? images : -1;
 }
 
-const char* wait_for_reply(int socket, int64_t deadline) {
+const char* wait_for_reply(int socket) {
+    // From here on: nothing before this waits, but where many processes want a processor ours may have got
+    // none for long.
+    const int64_t deadline = now_ms() + kDeadlineMs;
     for (;;) {
-        // Looked at once in any case: where many processes want a processor, ours may get none until after
-        // the deadline, and the answer is there.
+        // Looked at once in any case: again, the answer may be there before we are.
         const int64_t left = deadline - now_ms();
         pollfd entry{socket, POLLIN, 0};
         const int ready = poll(&entry, 1, left > 0 ? static_cast<int>(left) : 0);
@@ -89,7 +91,6 @@ const char* wait_for_reply(int socket, int64_t deadline) {
 }  // namespace
 
 const char* attach(const char* socket_path, const uint8_t identity[16], Attachment* out) {
-    const int64_t deadline = now_ms() + kDeadlineMs;
     UniqueFd socket;
     if (const char* failure = connect_to(socket_path, &socket)) return failure;
 
@@ -100,7 +101,7 @@ const char* attach(const char* socket_path, const uint8_t identity[16], Attachme
         case IoStatus::kAgain: return "daemon-busy";
         default: return "lost-daemon";
     }
-    if (const char* failure = wait_for_reply(socket.get(), deadline)) return failure;
+    if (const char* failure = wait_for_reply(socket.get())) return failure;
 
     unsigned char reply[kReplyCapacity];
     ReceivedMessage message;

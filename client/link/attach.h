@@ -11,8 +11,8 @@
 
 namespace pycds::link {
 
-// The whole exchange must be done by then, or Python starts without us. A busy machine may need a
-// few scheduling rounds; a hung daemon must not be felt by a person.
+// The longest that is waited for the daemon's answer; then Python starts without us. A busy machine may
+// need a few scheduling rounds; a hung daemon must not be felt by a person.
 inline constexpr int kDeadlineMs = 200;
 
 struct Attachment {
