@@ -315,13 +315,13 @@ class SystemImages(harness.PythonCase):
             stats, text = self.served(code)
             self.assertEqual(text.strip(), value, "new code runs at once, whatever the image has")
 
-            def rebuilt():
-                return self.image()["id"] != before
-            wait_until(rebuilt, "another image; log: " + self.log())
-            stats, text = self.served(code)
-            self.assertEqual(text.strip(), value)
-            for reason in ("not-in-image", "source-changed", "pyc-changed"):
-                self.assertNotIn(reason, stats["misses"], stats)
+            # Others may change files of this interpreter too: not every new image is that of the change.
+            def from_the_image():
+                stats, text = self.served(code)
+                self.assertEqual(text.strip(), value)
+                return not {"not-in-image", "source-changed", "pyc-changed"} & set(stats["misses"])
+            wait_until(from_the_image, "the module comes from an image; log: " + self.log())
+            self.assertNotEqual(self.image()["id"], before)
 
     def test_reload_looks_again(self):
         self.start()
