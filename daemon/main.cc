@@ -145,6 +145,7 @@ int main_with(int argc, char** argv) {
     const Result<config::CommandLine> command_line = config::parse_command_line(argc, argv);
     if (!command_line) {
         log_error(command_line.error().message);
+        sys::turn_away_waiting();
         return 2;
     }
     if (command_line->exit) {
@@ -155,6 +156,7 @@ int main_with(int argc, char** argv) {
     const Status status = run(command_line->options, argc, argv);
     if (!status) {
         log_error(status.error().message);
+        sys::turn_away_waiting();
         return 1;
     }
     return 0;

@@ -115,6 +115,11 @@ void Discovery::begin() {
 void Discovery::on_found(Found found) {
     found_ = std::move(found.interpreters);
     for (const Error& error : found.refused) report(error);
+    for (const std::string& path : found_) {
+        if (!known_.try_emplace(interpreter_hash(path), path).second) continue;
+        log_event(Event::kInterpreterFound, "found the interpreter " + printable(path),
+                  {{field::kPython, path}});
+    }
     drop_images_of_gone();
     next();
 }
@@ -129,11 +134,16 @@ void Discovery::drop_images_of_gone() {
     for (const std::string& path : found_) there.insert(interpreter_hash(path));
     on_.service.images().drop_if([&](const StoredImage& image) {
         if (!image.origin.by_itself() || there.contains(image.origin.interpreter)) return false;
+        // Of one that was never seen by this process only the version is known.
+        const auto known = known_.find(image.origin.interpreter);
         const std::string python =
-            printable(image.info.python.substr(0, image.info.python.find(' ')));
+            known != known_.end()
+                ? known->second
+                : "Python " + image.info.python.substr(0, image.info.python.find(' '));
         log_event(Event::kInterpreterGone,
-                  image.info.id + " dropped: its interpreter, Python " + python + ", is gone",
+                  image.info.id + " dropped: its interpreter, " + printable(python) + ", is gone",
                   {{field::kPython, python}, {field::kReason, "not found any more"}});
+        if (known != known_.end()) known_.erase(known);
         return true;
     });
 }

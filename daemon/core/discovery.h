@@ -117,6 +117,7 @@ class Discovery {
     std::shared_ptr<Sink> sink_;
     Origin origin_;
 
+    std::map<uint64_t, std::string> known_;  // paths of all that were found so far, by hash
     // What failed, and out of what, so that it is not tried for ever. By interpreter.
     std::map<uint64_t, uint64_t> failed_;
     // Said once.

@@ -59,6 +59,20 @@ Result<PassedDescriptors> take_passed_descriptors() {
     return out;
 }
 
+void turn_away_waiting() {
+    // Without taking the variables: who calls this ends.
+    const int count = sd_listen_fds(0);
+    for (int fd = SD_LISTEN_FDS_START; fd < SD_LISTEN_FDS_START + count; ++fd) {
+        if (sd_is_socket_unix(fd, SOCK_SEQPACKET, 1, nullptr, 0) <= 0) continue;
+        const int flags = fcntl(fd, F_GETFL);
+        if (flags < 0 || fcntl(fd, F_SETFL, flags | O_NONBLOCK) != 0) continue;
+        for (;;) {
+            const UniqueFd peer(accept4(fd, nullptr, nullptr, SOCK_CLOEXEC));
+            if (!peer) break;
+        }
+    }
+}
+
 void notify_ready(const std::string& status) {
     sd_notify(0, ("READY=1\nSTATUS=" + status).c_str());
 }

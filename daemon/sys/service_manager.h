@@ -29,6 +29,11 @@ struct PassedDescriptors {
 // threads start: it takes the variables out of the environment.
 Result<PassedDescriptors> take_passed_descriptors();
 
+// For a daemon that cannot start: whoever waits on the socket that the service manager passed, if
+// it passed one, is turned away at once rather than left to wait until the manager gives up. Call
+// it instead of take_passed_descriptors(), or after that failed.
+void turn_away_waiting();
+
 // `status` is one line of UTF-8.
 void notify_ready(const std::string& status);
 // Before the configuration is read again; notify_ready() ends it.

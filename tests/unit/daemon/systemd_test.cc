@@ -54,5 +54,18 @@ TEST(ServiceManager, PassesTheWrongSocket) {
     EXPECT_NE(daemon.log().find("SOCK_SEQPACKET"), std::string::npos);
 }
 
+TEST(ServiceManager, WhoWaitsForADaemonThatCannotStartIsTurnedAway) {
+    DaemonProcess daemon;
+    const std::string path = daemon.path("activated.sock");
+    const UniqueFd listener = listening_socket(path, SOCK_SEQPACKET);
+    write_file(daemon.path("bad.conf"), "soket = /x\n");
+    TestClient early(path);
+    ASSERT_TRUE(early.send(wire::StatusRequest{}));
+    EXPECT_FALSE(daemon.start({{"--config", daemon.path("bad.conf")}, {}, listener.get(), true}));
+    EXPECT_EQ(daemon.wait(), 2);
+    EXPECT_NE(daemon.log().find("bad.conf:1: "), std::string::npos);
+    EXPECT_TRUE(early.wait_for_close()) << "a Python that starts must not wait for its deadline";
+}
+
 }  // namespace
 }  // namespace pycds::test
