@@ -97,27 +97,30 @@ def start(command, environment, output):
 
 
 def storm(command, environment, count, outputs=None):
-    """(milliseconds until the last one has ended, [milliseconds of each])"""
-    began, took = {}, []
+    """(milliseconds until the last one has ended, [milliseconds of each], milliseconds of processor time
+    of each on average)"""
+    began, took, cpu = {}, [], 0
     with prompt():
         begin = time.perf_counter()
         for number in range(count):
             moment = time.perf_counter()
             began[start(command, environment, outputs and os.path.join(outputs, str(number)))] = moment
         for _ in range(count):
-            pid, status = os.wait()
+            pid, status, usage = os.wait4(-1, 0)
             end = time.perf_counter()
             if status != 0:
                 raise processes.Failure("a process of the storm ended with status %d" % status)
             took.append((end - began[pid]) * 1e3)
-    return (end - begin) * 1e3, took
+            cpu += usage.ru_utime + usage.ru_stime
+    return (end - begin) * 1e3, took, cpu * 1e3 / count
 
 
 def storms(python, environments, count, rounds):
-    """{mode: {"total": [ms of each storm], "single": [[ms of each start] of each storm]}}"""
+    """{mode: {"total": [ms of each storm], "single": [[ms of each start] of each storm],
+    "cpu": [ms a start of each storm]}}"""
     measured = processes.in_rounds(
         rounds, lambda mode: storm([python, "-c", W], environments[mode], count), warm_up=1)
-    return {mode: {"total": [total for total, _ in values], "single": [one for _, one in values]}
+    return {mode: dict(zip(("total", "single", "cpu"), map(list, zip(*values))))
             for mode, values in measured.items()}
 
 
@@ -148,6 +151,9 @@ def summary_of_storms(measured):
     summary = {"total_ms": {mode: statistics.median(values["total"])
                             for mode, values in measured.items()},
                "total_ratio": ratio(measured["on"]["total"], measured["off"]["total"]),
+               "cpu_ms": {mode: statistics.median(values["cpu"])
+                          for mode, values in measured.items()},
+               "cpu_ratio": ratio(measured["on"]["cpu"], measured["off"]["cpu"]),
                "single_ms": {}, "single_ratio": {}}
     for percent in PERCENTS:
         each = {mode: [percentile(one, percent) for one in values["single"]]
@@ -194,6 +200,8 @@ def measure(python, daemon, options):
     print("|---|---|---|---|")
     print("| until the last has ended | %.0f | %.0f | %.3f |" % (
         summary["total_ms"]["off"], summary["total_ms"]["on"], summary["total_ratio"]))
+    print("| processor time of a start | %.1f | %.1f | %.3f |" % (
+        summary["cpu_ms"]["off"], summary["cpu_ms"]["on"], summary["cpu_ratio"]))
     for percent in PERCENTS:
         of_percent = summary["single_ms"][percent]
         print("| a single start, %s | %.0f | %.0f | %.3f |" % (

@@ -51,7 +51,7 @@ class Machine:
             # The host's cgroup tree may be the old one; the container's is to be what Debian has.
             self.process = subprocess.Popen(
                 ["systemd-nspawn", "--quiet", "--boot", "--register=no", "--keep-unit",
-                 "--machine=pycds-test", "--directory", str(self.root)],
+                 "--machine=pycds-test-%d" % os.getpid(), "--directory", str(self.root)],
                 env={**ENVIRONMENT, "SYSTEMD_NSPAWN_UNIFIED_HIERARCHY": "1"},
                 stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True)
         try:
