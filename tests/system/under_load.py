@@ -44,9 +44,10 @@ class UnderLoad(SystemCase):
             time.sleep(3)
         result = self.load(60, restart)
         restarted = self.summary("restarts", result)
-        # The machine has other work too: what a restart must not cost is a deadline.
+        # The machine has other work too. Of one start in five hundred nothing can be said but that it did not
+        # wait for more than the client's deadline.
         for percent, before, now in zip((50, 90, 99, 100), quiet, restarted):
-            self.assertLess(now, before * 1.5 + 60, "p%d" % percent)
+            self.assertLess(now, before * 1.5 + (60 if percent < 100 else 250), "p%d" % percent)
         self.assertGreater(result["attached"], 0.9 * len(result["ms"]))
 
     def test_kills(self):
