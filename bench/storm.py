@@ -1,6 +1,6 @@
 #!/usr/bin/python3
-"""Measures what a machine sees when many Python processes start at once, and what a start pays for being
-served: attaching, storms, and a daemon that is not there. For script/bench storm.
+"""Measures what a machine sees when many Python processes start at once, and what a start pays for
+being served: attaching, storms, and a daemon that is not there. For script/bench storm.
 
 Runs with the client on and off alternate; a ratio is that of two neighbours in time.
 """
@@ -44,8 +44,8 @@ def percentile(values, percent):
 
 
 def attach_times(python, environment, rounds):
-    """{part: [microseconds]}, as the client measures them: asking the daemon, mapping its images, and
-    making their strings those of the process."""
+    """{part: [microseconds]}, as the client measures them: asking the daemon, mapping its images,
+    and making their strings those of the process."""
     values = {}
     for number in range(processes.WARM_UP_ROUNDS + rounds):
         said = subprocess.run([python, "-c", ATTACH], env=environment, stdin=subprocess.DEVNULL,
@@ -72,8 +72,8 @@ def one_at_a_time(python, statement, environments, rounds):
 
 @contextlib.contextmanager
 def prompt():
-    """Who starts processes is not to wait for them: with posix_spawn, or with a processor's share like
-    theirs, the last would be started when the first have ended. What it starts is as ever."""
+    """Who starts processes is not to wait for them: with posix_spawn, or with a processor's share
+    like theirs, the last would be started when the first have ended. What it starts is as ever."""
     try:
         os.sched_setscheduler(0, os.SCHED_RR | os.SCHED_RESET_ON_FORK, os.sched_param(1))
     except PermissionError:
@@ -97,14 +97,15 @@ def start(command, environment, output):
 
 
 def storm(command, environment, count, outputs=None):
-    """(milliseconds until the last one has ended, [milliseconds of each], milliseconds of processor time
-    of each on average)"""
+    """(milliseconds until the last one has ended, [milliseconds of each], milliseconds of
+    processor time of each on average)"""
     began, took, cpu = {}, [], 0
     with prompt():
         begin = time.perf_counter()
         for number in range(count):
             moment = time.perf_counter()
-            began[start(command, environment, outputs and os.path.join(outputs, str(number)))] = moment
+            output = outputs and os.path.join(outputs, str(number))
+            began[start(command, environment, output)] = moment
         for _ in range(count):
             pid, status, usage = os.wait4(-1, 0)
             end = time.perf_counter()
@@ -195,7 +196,8 @@ def measure(python, daemon, options):
     measured = storms(python, environment, options.processes, options.storms)
     summary = summary_of_storms(measured)
     result["storm"] = {"processes": options.processes, "measured": measured, "summary": summary}
-    print("\n%d starts of W at once, %d storms of each kind\n" % (options.processes, options.storms))
+    print("\n%d starts of W at once, %d storms of each kind\n" % (
+        options.processes, options.storms))
     print("| ms | off | on | on / off |")
     print("|---|---|---|---|")
     print("| until the last has ended | %.0f | %.0f | %.3f |" % (
@@ -236,7 +238,8 @@ def main():
     parser.add_argument("--storms", type=int, default=5,
                         help="measured storms of each kind (default: %(default)d)")
     parser.add_argument("--rounds", type=int, default=41,
-                        help="measured processes of each kind, one at a time (default: %(default)d)")
+                        help="measured processes of each kind, one at a time "
+                             "(default: %(default)d)")
     parser.add_argument("--nice", type=int, default=-10,
                         help="priority of the daemon, as root (default: %(default)d, as its unit)")
     parser.add_argument("--no-build", action="store_false", dest="build",

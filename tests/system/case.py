@@ -1,5 +1,5 @@
-"""What the tests of a booted machine share. They run in the order of run.py, on one machine, and each
-leaves it as it found it."""
+"""What the tests of a booted machine share. They run in the order of run.py, on one machine, and
+each leaves it as it found it."""
 import json
 import unittest
 

@@ -6,8 +6,8 @@ import look
 from case import MATERIAL, Shared, SystemCase, essential
 from machine import wait_until
 
-# What may differ after a purge: logs, what package managers and systemd keep for themselves, backups of
-# the lists of users, caches of the dynamic linker, and what these tests have put there.
+# What may differ after a purge: logs, what package managers and systemd keep for themselves,
+# backups of the lists of users, caches of the dynamic linker, and what these tests have put there.
 BOOKKEEPING = re.compile(
     r"^/(proc|sys|run|tmp|dev|root|var/(log|tmp|backups|cache/(apt|ldconfig|debconf))|"
     r"var/lib/(dpkg|apt|systemd|dbus|private)|var/cache/private|etc/(\.pwd\.lock|"

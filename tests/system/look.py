@@ -17,7 +17,8 @@ def mappings(pid):
         for line in maps:
             parts = line.split(None, 5)
             start, end = (int(part, 16) for part in parts[0].split("-"))
-            found.append((start, end, int(parts[2], 16), parts[5].strip() if len(parts) > 5 else ""))
+            name = parts[5].strip() if len(parts) > 5 else ""
+            found.append((start, end, int(parts[2], 16), name))
     return found
 
 

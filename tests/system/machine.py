@@ -188,7 +188,8 @@ class Machine:
     def journal(self, unit="pycdsd.service", after=None):
         """The entries of a unit itself since the boot, oldest first: dicts of their fields."""
         self.run("journalctl", "--sync", check=False)
-        # Not with a match for the unit: with one, systemd 252 leaves out the first entry after a cursor.
+        # Not with a match for the unit: with one, systemd 252 leaves out the first entry after a
+        # cursor.
         answer = self.run("journalctl", "--boot", "--output=json", "--all", "--quiet",
                           *(["--after-cursor", after] if after else []), check=False)
         entries = [json.loads(line) for line in answer.stdout.splitlines()]

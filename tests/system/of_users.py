@@ -11,7 +11,7 @@ SOCKET = RUNTIME + "/pycds/pycdsd.sock"
 
 class OfUsers(SystemCase):
     def test_user_units(self):
-        """a user's own daemon runs as a unit of the user's, and serves images of the user's files"""
+        """a user's own daemon runs as a unit of the user's and serves the user's files"""
         machine = self.machine
         machine.run("useradd", "--create-home", "--uid", UID, "carol")
         self.addCleanup(machine.run, "userdel", "--remove", "carol", check=False)

@@ -1,5 +1,5 @@
-"""Imports what it is told, and prints a digest of everything that it has imported: what must be the same
-whether a module comes from an image or not. Runs inside the container.
+"""Imports what it is told, and prints a digest of everything that it has imported: what must be
+the same whether a module comes from an image or not. Runs inside the container.
 
     program.py 'flask, requests'      prints: DIGEST ATTACHED SERVED REASON
 """

@@ -64,7 +64,7 @@ class Quiet(SystemCase):
         self.machine.systemctl("reload", "pycdsd.service")
 
     def test_bad_configuration(self):
-        """a mistake is named with file and line, the old configuration stays, no client is dropped"""
+        """a mistake is named with file and line, nothing else changes, no client is dropped"""
         self.addCleanup(self.away)
         after, pid, client = self.reload_with_client("# of the test\nimage-bugdet = 12\n")
         entry = self.event(RELOAD_REFUSED, after)

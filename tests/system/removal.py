@@ -29,8 +29,9 @@ class Removal(SystemCase):
         changed = {path: (before[path], what) for path, what in after.items()
                    if before[path] != what}
         self.assertEqual({path for path in changed}, set(), changed)
-        self.assertNotEqual(self.machine.run("getent", "passwd", "pycds", check=False).returncode, 0)
-        self.assertNotEqual(self.machine.run("getent", "group", "pycds", check=False).returncode, 0)
+        for database in ("passwd", "group"):
+            answer = self.machine.run("getent", database, "pycds", check=False)
+            self.assertNotEqual(answer.returncode, 0, database)
         self.machine.systemctl("daemon-reload")
         self.assertEqual(self.machine.systemctl("list-unit-files", "--no-legend", "*pycds*",
                                                 check=False), "")

@@ -6,8 +6,8 @@ import subprocess
 
 
 def with_version(deb, directory, suffix, change=None):
-    """A copy of a package with another version, its own and where it names its siblings. `change` is
-    called with the directory of its files."""
+    """A copy of a package with another version, its own and where it names its siblings. `change`
+    is called with the directory of its files."""
     tree = pathlib.Path(directory) / "tree"
     shutil.rmtree(tree, ignore_errors=True)
     subprocess.run(["dpkg-deb", "--raw-extract", deb, tree], check=True)

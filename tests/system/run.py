@@ -2,9 +2,9 @@
 
     run.py --root DIR --release NAME --report FILE [--only WORD] DEB...
 
-The root is used up. Prints a line per promise; --report gets the same as JUnit XML, in the form of ctest.
-Exit status 0: nothing failed; 1: something did; 77: this machine cannot boot it, with the reason as the
-last line on stderr.
+The root is used up. Prints a line per promise; --report gets the same as JUnit XML, in the form of
+ctest. Exit status 0: nothing failed; 1: something did; 77: this machine cannot boot it, with the
+reason as the last line on stderr.
 """
 import argparse
 import pathlib

@@ -65,7 +65,7 @@ class Survival(SystemCase):
         self.apt("install", *names)
 
     def test_upgrade(self):
-        """after an upgrade of the packages images are served at once, and Python stays switched on"""
+        """after an upgrade images are served at once, and Python stays switched on"""
         before, after = self.published(), self.machine.cursor()
         old = self.machine.main_pid()
         self.upgrade("+upgraded")
@@ -73,7 +73,8 @@ class Survival(SystemCase):
         self.assertIn("+upgraded", self.machine.run("dpkg-query", "-W", "pycdsd").stdout)
         self.wait_for_daemon()
         self.assert_served()
-        # The ones that there were. Another builder may make others of the same files, so it does then.
+        # The ones that there were. Another builder may make others of the same files, so it does
+        # then.
         restored = [entry for entry in self.machine.journal(after=after)
                     if entry.get("MESSAGE_ID") == RESTORED]
         self.assertEqual(len(restored), len(before), self.machine.messages(after))

@@ -29,7 +29,7 @@ class Switching(SystemCase):
         self.assert_served()
 
     def test_venv(self):
-        """a virtual environment of an interpreter that is off can be switched on and off, exactly"""
+        """a virtual environment whose base is off can be switched on and off, exactly"""
         self.ctl("disable", PYTHON)
         self.addCleanup(self.ctl, "enable", PYTHON)
         self.machine.run(PYTHON, "-m", "venv", "--without-pip", "--system-site-packages", VENV,
@@ -49,7 +49,8 @@ class Switching(SystemCase):
 
     def test_foreign(self):
         """what pycdsctl did not write it does not touch"""
-        hook = self.machine.run("sh", "-c", "ls /usr/lib/python3.*/sitecustomize.*.so").stdout.strip()
+        hook = self.machine.run(
+            "sh", "-c", "ls /usr/lib/python3.*/sitecustomize.*.so").stdout.strip()
         self.ctl("disable", PYTHON)
         self.addCleanup(self.ctl, "enable", PYTHON)
         os.symlink("/usr/lib/somebody/else.so", self.machine.path(hook))

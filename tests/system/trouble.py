@@ -61,7 +61,7 @@ class Trouble(SystemCase):
         self.say_last(after)
 
     def test_foreign_cache(self):
-        """a cache directory of another user: it is taken over, or the log names it; images are served"""
+        """a cache directory of another user: it is taken over; images are served"""
         self.stopped()
         self.machine.run("chown", "-R", "nobody:nogroup", CACHE)
         self.addCleanup(self.machine.run, "chown", "-R", "pycds:pycds", CACHE)

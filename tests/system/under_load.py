@@ -36,7 +36,7 @@ class UnderLoad(SystemCase):
         return values
 
     def test_restarts(self):
-        """500 starts a minute while the daemon is restarted all the time: none fails or is slowed"""
+        """500 starts a minute, the daemon restarted all the time: none fails or is slowed"""
         quiet = self.summary("no restarts", self.load(30))
 
         def restart():
@@ -44,14 +44,14 @@ class UnderLoad(SystemCase):
             time.sleep(3)
         result = self.load(60, restart)
         restarted = self.summary("restarts", result)
-        # The machine has other work too. Of one start in five hundred nothing can be said but that it did not
-        # wait for more than the client's deadline.
+        # The machine has other work too. Of one start in five hundred nothing can be said but that
+        # it did not wait for more than the client's deadline.
         for percent, before, now in zip((50, 90, 99, 100), quiet, restarted):
             self.assertLess(now, before * 1.5 + (60 if percent < 100 else 250), "p%d" % percent)
         self.assertGreater(result["attached"], 0.9 * len(result["ms"]))
 
     def test_kills(self):
-        """SIGKILL at random moments: every process imports what stock would, and the daemon returns"""
+        """SIGKILL at random moments: processes import what stock would, the daemon returns"""
         after = self.machine.cursor()
         chance = random.Random(SEED)
         kills = 0
