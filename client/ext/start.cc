@@ -107,6 +107,13 @@ const char* prepare() {
         verbose = std::strcmp(mode, "verbose") == 0;
         if (std::strcmp(mode, "keep-pages") == 0) loader::import_scope().keep_pages();
     }
+    const char* socket = environment("PYCDS_SOCKET");
+    if (socket == nullptr) socket = kSystemSocket;
+    if (std::strlen(socket) >= sizeof prepared.socket) return "socket-path";
+    // Where no daemon is meant to run nothing is prepared for one.
+    if (access(socket, F_OK) != 0) return "no-daemon";
+    // The program may change its environment before the first import.
+    std::strcpy(prepared.socket, socket);
     // Stock importlib tells under -v what it does with each file; so it shall do it.
     if (pycds_is_verbose()) return "verbose-import";
     image::InterpreterIdentity identity;
@@ -115,11 +122,6 @@ const char* prepare() {
         return failure;
     }
     image::identity_digest(identity, prepared.expectation.identity);
-    // The program may change its environment before the first import.
-    const char* socket = environment("PYCDS_SOCKET");
-    if (socket == nullptr) socket = kSystemSocket;
-    if (std::strlen(socket) >= sizeof prepared.socket) return "socket-path";
-    std::strcpy(prepared.socket, socket);
     prepared.seccomp = seccomp_mode();
 
     if (const char* failure = loader::code_server().install(attach)) return failure;
