@@ -34,6 +34,13 @@ bool superseded(const StoredImage& old, const std::vector<NewImage>& images) {
 
 }  // namespace
 
+uint64_t ImageStore::next_generation() {
+    if (given_.empty() || given_.back().second != last_generation_) {
+        given_.emplace_back(last_generation_ + 1, last_generation_ + 1);
+    }
+    return given_.back().second = ++last_generation_;
+}
+
 std::string ImageStore::id_of_generation(uint64_t generation) {
     return "img-" + std::to_string(generation);
 }
@@ -86,13 +93,25 @@ Result<std::vector<wire::ImageInfo>> ImageStore::publish(std::vector<NewImage> i
 
 Status ImageStore::restore(NewImage image, const ImageKeeper* known_to) {
     const ImageKey key = key_of(image.info);
-    if (images_.contains(key) || find(std::string_view(image.info.id)) != nullptr) {
+    const uint64_t generation = image.info.generation;
+    const bool given = std::any_of(given_.begin(), given_.end(), [&](const auto& run) {
+        return run.first <= generation && generation <= run.second;
+    });
+    if (given || images_.contains(key) || find(std::string_view(image.info.id)) != nullptr) {
         return Error{ErrorCode::kInvalidArgument, "there is another image in its place"};
+    }
+    const Origin origin = image.origin;
+    for (const auto& [other_key, other] : images_) {
+        if (origin.by_itself() && other.origin.interpreter == origin.interpreter &&
+            other.origin != origin) {
+            return Error{ErrorCode::kInvalidArgument,
+                         "its interpreter has a newer image, " + other.info.id};
+        }
     }
     if (bytes_ + image.info.size > limits_.max_bytes || images_.size() == limits_.max_images) {
         return Error{ErrorCode::kUnavailable, "the image does not fit into the budget"};
     }
-    last_generation_ = std::max(last_generation_, image.info.generation);
+    last_generation_ = std::max(last_generation_, generation);
     image.info.attaches = 0;
     put(key, stored(std::move(image)), known_to);
     return Ok{};

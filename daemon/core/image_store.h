@@ -12,6 +12,7 @@
 #include <memory>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "daemon/core/image_keeper.h"
@@ -51,7 +52,7 @@ class ImageStore {
     ImageStore& operator=(const ImageStore&) = delete;
 
     // A number that no other image of this daemon has; it also names the image.
-    uint64_t next_generation() { return ++last_generation_; }
+    uint64_t next_generation();
     static std::string id_of_generation(uint64_t generation);
 
     // Is told of all that is published and dropped from now on; outlives the store.
@@ -63,9 +64,10 @@ class ImageStore {
     // (kInvalidArgument). Returns what is now stored.
     Result<std::vector<wire::ImageInfo>> publish(std::vector<NewImage> images, uint64_t unix_ms);
 
-    // One that an earlier process of this daemon published. Unless there is one of that key or that
-    // id (kInvalidArgument), or a limit says no. `known_to`, one of the keepers or null, has it
-    // already and is not told.
+    // One that an earlier process of this daemon published. Unless there is, or is being built, one
+    // of that key or that id, or a newer one that the daemon made for the same interpreter
+    // (kInvalidArgument): of several the newest is to come first. Or a limit says no. `known_to`,
+    // one of the keepers or null, has it already and is not told.
     Status restore(NewImage image, const ImageKeeper* known_to);
 
     // Null if there is none. The pointer is good until the next call that is not const.
@@ -93,6 +95,9 @@ class ImageStore {
     std::map<ImageKey, StoredImage> images_;
     uint64_t bytes_ = 0;
     uint64_t last_generation_ = 0;
+    // What next_generation() returned, first and last of each run: images may be restored when some
+    // are being built already.
+    std::vector<std::pair<uint64_t, uint64_t>> given_;
 };
 
 }  // namespace pycds::core

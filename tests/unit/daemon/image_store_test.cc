@@ -188,5 +188,39 @@ TEST(ImageStore, RestoredImagesCountButTakeNobodysPlace) {
     EXPECT_EQ(store.bytes(), 100u);
 }
 
+NewImage kept(uint64_t generation, uint8_t identity, Origin origin = {}) {
+    NewImage out;
+    out.info.generation = generation;
+    out.info.id = ImageStore::id_of_generation(generation);
+    out.info.identity[0] = identity;
+    out.info.size = 1;
+    out.info.domain = wire::Domain::kSystem;
+    out.origin = origin;
+    return out;
+}
+
+TEST(ImageStore, WhatIsBeingBuiltKeepsItsId) {
+    ImageStore store({1000, 10});
+    NewImage building = image(store, 1, 1);
+    EXPECT_FALSE(store.restore(kept(1, 2), nullptr).ok());
+    ASSERT_TRUE(store.restore(kept(5, 3), nullptr).ok());
+    ASSERT_TRUE(store.restore(kept(4, 4), nullptr).ok()) << "nobody has that number";
+    NewImage another = image(store, 5, 1);
+    EXPECT_EQ(another.info.id, "img-6");
+    EXPECT_FALSE(store.restore(kept(6, 6), nullptr).ok());
+    ASSERT_TRUE(publish(store, std::move(building)).ok());
+    ASSERT_TRUE(publish(store, std::move(another)).ok());
+    EXPECT_EQ(store.size(), 4u);
+}
+
+TEST(ImageStore, AnImageOfBeforeTheUpgradeDoesNotComeBack) {
+    ImageStore store({1000, 10});
+    ASSERT_TRUE(store.restore(kept(2, 2, {7, 2}), nullptr).ok());
+    EXPECT_FALSE(store.restore(kept(1, 1, {7, 1}), nullptr).ok())
+        << "nothing would ever replace it";
+    EXPECT_TRUE(store.restore(kept(3, 3, {8, 1}), nullptr).ok()) << "another interpreter's";
+    EXPECT_TRUE(store.restore(kept(4, 4), nullptr).ok());
+}
+
 }  // namespace
 }  // namespace pycds::core
