@@ -1,5 +1,6 @@
 #include "daemon/kept_images.h"
 
+#include <algorithm>
 #include <optional>
 #include <utility>
 
@@ -33,7 +34,9 @@ void KeptImages::restore(Result<core::NewImage> image, const std::string& name,
         log_event(Event::kCacheIgnored,
                   "an image in " + from + " is not used: " + printable(status.error().message),
                   {{field::kFile, name}, {field::kReason, printable(status.error().message)}});
+        // Otherwise it would be there again after every start.
         if (keeper == &fd_store_) fd_store_.remove(name);
+        if (from_cache) cache_->remove(name);
         return;
     }
     log_event(from_cache ? Event::kImageCached : Event::kImageRestored,
@@ -47,6 +50,13 @@ void KeptImages::restore(Result<core::NewImage> image, const std::string& name,
 }
 
 void KeptImages::take(std::vector<sys::StoredDescriptor> stored) {
+    // The newest first, as the store wants it.
+    const auto published = [](const sys::StoredDescriptor& descriptor) {
+        const std::optional<core::KeptName> name = core::KeptName::parse(descriptor.name);
+        return name ? name->published_unix_ms : 0;
+    };
+    std::stable_sort(stored.begin(), stored.end(),
+                     [&](const auto& a, const auto& b) { return published(a) > published(b); });
     for (sys::StoredDescriptor& descriptor : stored) {
         const std::optional<core::KeptName> name = core::KeptName::parse(descriptor.name);
         if (!name) {
@@ -68,8 +78,8 @@ void KeptImages::load(std::function<void()> done) {
 
 void KeptImages::validate_doubtful(std::function<void()> done) {
     if (doubtful_.empty()) return done();
-    auto doubtful = std::make_shared<Doubtful>(std::move(doubtful_.back()));
-    doubtful_.pop_back();
+    auto doubtful = std::make_shared<Doubtful>(std::move(doubtful_.front()));
+    doubtful_.erase(doubtful_.begin());
     auto image = std::make_shared<std::optional<Result<core::NewImage>>>();
     worker_.post(
         [doubtful, image] {

@@ -8,7 +8,7 @@
 
 #include <algorithm>
 #include <cerrno>
-#include <set>
+#include <optional>
 #include <utility>
 
 #include "daemon/core/kept_image.h"
@@ -113,51 +113,60 @@ Result<std::vector<std::string>> list(int directory) {
     return names;
 }
 
-struct Loaded {
-    std::vector<NewImage> images;
-    std::set<std::string> kept;  // names of files that stay
-};
-
 bool same_key(const KeptName& a, const KeptName& b) {
     return a.identity == b.identity && a.domain == b.domain;
 }
 
-Loaded load_from(const std::string& path, const std::vector<KeptName>& there) {
-    Loaded out;
+// Files of images, the newest first. What is not ours stays where it is.
+std::vector<KeptName> find_files(const std::string& path) {
+    std::vector<KeptName> found;
     const Result<UniqueFd> directory = open_directory(path);
     const Result<std::vector<std::string>> names =
         directory ? list(directory->get()) : Result<std::vector<std::string>>(directory.error());
     if (!names) {
         log_warning(names.error().message);
-        return out;
+        return found;
     }
     for (const std::string& file : *names) {
         if (file.ends_with(kUnfinished)) unlinkat(directory->get(), file.c_str(), 0);
-        const std::optional<KeptName> name = KeptName::parse(file);
-        // What is not ours stays where it is.
-        if (!name) continue;
-        const auto stored = std::find_if(there.begin(), there.end(), [&](const KeptName& other) {
-            return same_key(other, *name);
-        });
-        if (stored != there.end() && stored->text() == file) {
-            out.kept.insert(file);
-            continue;
-        }
-        Result<NewImage> image =
-            stored != there.end()
-                ? Result<NewImage>(Error{ErrorCode::kCorrupt, "there is a newer image"})
-                : read_image(directory->get(), file, *name);
-        if (!image) {
-            log_event(Event::kCacheIgnored,
-                      "ignored " + path + "/" + file + ": " + image.error().message,
-                      {{field::kFile, path + "/" + file}, {field::kReason, image.error().message}});
-            unlinkat(directory->get(), file.c_str(), 0);
-            continue;
-        }
-        out.kept.insert(file);
-        out.images.push_back(std::move(*image));
+        std::optional<KeptName> name = KeptName::parse(file);
+        if (name) found.push_back(std::move(*name));
     }
-    return out;
+    std::stable_sort(found.begin(), found.end(), [](const KeptName& a, const KeptName& b) {
+        return a.published_unix_ms > b.published_unix_ms;
+    });
+    return found;
+}
+
+// Under this version's name from now on: that is the one by which it will be forgotten.
+Result<NewImage> take_file(int directory, const KeptName& name, const std::string& version) {
+    Result<NewImage> image = read_image(directory, name.text(), name);
+    if (image && name.version != version) {
+        const std::string now = kept_name(*image, version).text();
+        renameat(directory, name.text().c_str(), directory, now.c_str());
+    }
+    return image;
+}
+
+// The image of a file, or nothing and no file.
+std::optional<NewImage> load_file(const std::string& path, const KeptName& name,
+                                  const std::string& version, bool has_newer) {
+    const Result<UniqueFd> directory = open_directory(path);
+    if (!directory) return std::nullopt;
+    Result<NewImage> image =
+        has_newer ? Result<NewImage>(Error{ErrorCode::kCorrupt, "there is a newer image"})
+                  : take_file(directory->get(), name, version);
+    if (image) return std::move(*image);
+    const std::string file = path + "/" + name.text();
+    log_event(Event::kCacheIgnored, "ignored " + file + ": " + image.error().message,
+              {{field::kFile, file}, {field::kReason, image.error().message}});
+    unlinkat(directory->get(), name.text().c_str(), 0);
+    return std::nullopt;
+}
+
+void remove_from(const std::string& path, const std::string& name) {
+    const Result<UniqueFd> directory = open_directory(path);
+    if (directory) unlinkat(directory->get(), name.c_str(), 0);
 }
 
 }  // namespace
@@ -167,20 +176,60 @@ DiskCache::DiskCache(core::Worker& worker, const std::string& directory, const s
       directory_(std::make_shared<const std::string>(directory)),
       version_(version) {}
 
+// A load() under way. The worker and we have it in turns.
+struct DiskCache::Load {
+    std::vector<StoredImage> there;
+    std::function<void(std::vector<NewImage>)> done;
+    std::vector<KeptName> files;
+    size_t at = 0;
+    std::optional<NewImage> image;  // of files[at]
+    std::vector<KeptName> used;     // the newest of each key
+    std::vector<NewImage> images;
+};
+
 void DiskCache::load(const std::vector<StoredImage>& there,
                      std::function<void(std::vector<NewImage>)> done) {
-    auto loaded = std::make_shared<Loaded>();
+    auto load = std::make_shared<Load>();
+    load->there = there;
+    load->done = std::move(done);
+    for (const StoredImage& image : there) load->used.push_back(kept_name(image, version_));
+    worker_.post([load, directory = directory_] { load->files = find_files(*directory); },
+                 [this, load] { read_next(load); });
+}
+
+// One file is one piece of work: the worker has others, and is watched (sys/watchdog.h).
+void DiskCache::read_next(const std::shared_ptr<Load>& load) {
+    if (load->at == load->files.size()) {
+        for (const StoredImage& image : load->there) {
+            const std::string name = kept_name(image, version_).text();
+            const bool has_file =
+                std::any_of(load->files.begin(), load->files.end(),
+                            [&](const KeptName& file) { return file.text() == name; });
+            if (!has_file) keep(image);
+        }
+        return load->done(std::move(load->images));
+    }
+    const KeptName& name = load->files[load->at];
+    const auto used = std::find_if(load->used.begin(), load->used.end(),
+                                   [&](const KeptName& other) { return same_key(other, name); });
+    const bool has_newer = used != load->used.end();
+    if (has_newer && used->text() == name.text()) {
+        ++load->at;
+        return read_next(load);
+    }
     worker_.post(
-        [loaded, there, directory = directory_, version = version_] {
-            std::vector<KeptName> names;
-            for (const StoredImage& image : there) names.push_back(kept_name(image, version));
-            *loaded = load_from(*directory, names);
-            for (size_t i = 0; i < there.size(); ++i) {
-                if (loaded->kept.contains(names[i].text())) continue;
-                keep_in(*directory, names[i].text(), there[i].fd->get(), there[i].info.size);
-            }
+        [load, directory = directory_, version = version_, has_newer] {
+            load->image = load_file(*directory, load->files[load->at], version, has_newer);
         },
-        [loaded, done = std::move(done)] { done(std::move(loaded->images)); });
+        [this, load] {
+            if (load->image) {
+                load->used.push_back(load->files[load->at]);
+                load->images.push_back(std::move(*load->image));
+                load->image.reset();
+            }
+            ++load->at;
+            read_next(load);
+        });
 }
 
 void DiskCache::keep(const StoredImage& image) {
@@ -190,12 +239,11 @@ void DiskCache::keep(const StoredImage& image) {
 }
 
 void DiskCache::forget(const StoredImage& image) {
-    worker_.post(
-        [directory = directory_, name = kept_name(image, version_).text()] {
-            const Result<UniqueFd> opened = open_directory(*directory);
-            if (opened) unlinkat(opened->get(), name.c_str(), 0);
-        },
-        [] {});
+    remove(kept_name(image, version_).text());
+}
+
+void DiskCache::remove(const std::string& name) {
+    worker_.post([directory = directory_, name] { remove_from(*directory, name); }, [] {});
 }
 
 }  // namespace pycds::keep

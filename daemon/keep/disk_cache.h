@@ -22,16 +22,23 @@ class DiskCache final : public core::ImageKeeper {
     // All work on files is the worker's, in the order of the calls.
     DiskCache(core::Worker& worker, const std::string& directory, const std::string& version);
 
-    // Reads the whole directory. Files of images that are in the store already (`there`) stay; bad
-    // ones, and those that were replaced meanwhile, go. Then writes what is in the store and not
-    // in the directory. `done` gets the rest, validated, and is called once.
+    // Reads the whole directory, the newest first. Files of images that are in the store already
+    // (`there`) stay; bad ones, and those that were replaced meanwhile, go. Then writes what is in
+    // the store and not in the directory. `done` gets the rest, validated, and is called once; the
+    // names of their files are those of this version. Call it once.
     void load(const std::vector<core::StoredImage>& there,
               std::function<void(std::vector<core::NewImage>)> done);
 
     void keep(const core::StoredImage& image) override;
     void forget(const core::StoredImage& image) override;
+    // Of what load() gave and nobody wants.
+    void remove(const std::string& name);
 
   private:
+    struct Load;
+
+    void read_next(const std::shared_ptr<Load>& load);
+
     core::Worker& worker_;
     // Shared with what waits for the worker, which may outlive us.
     const std::shared_ptr<const std::string> directory_;

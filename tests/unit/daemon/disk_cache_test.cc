@@ -176,6 +176,50 @@ TEST_F(DiskCacheTest, WhatIsInTheStoreIsNotReadAgain) {
     EXPECT_EQ(files(), expected);
 }
 
+TEST_F(DiskCacheTest, AFileOfAnotherVersionIsForgottenWithItsImage) {
+    const StoredImage image = stored(1, 4);
+    DiskCache before(worker_, dir_.path(), "0.9");
+    before.keep(image);
+    worker_.run_all();
+    ASSERT_EQ(load().size(), 1u);
+    ASSERT_EQ(files(), std::vector<std::string>{kept_name(image, "1.0").text()});
+    cache_.forget(image);
+    worker_.run_all();
+    EXPECT_TRUE(files().empty()) << "it would come back with every start, whatever replaced it";
+}
+
+TEST_F(DiskCacheTest, OfSeveralForOneKeyTheNewestCounts) {
+    // By name the older ones come first and last.
+    StoredImage older = stored(1, 4);
+    StoredImage newest = stored(1, 5);
+    StoredImage oldest = stored(1, 6);
+    older.origin.fingerprint = 1;
+    newest.origin.fingerprint = 2;
+    oldest.origin.fingerprint = 3;
+    newest.info.published_unix_ms = 79;
+    older.info.published_unix_ms = 78;
+    for (const StoredImage& image : {older, newest, oldest}) keep(image);
+    const std::vector<NewImage> images = load();
+    ASSERT_EQ(images.size(), 1u);
+    EXPECT_EQ(images[0].info.id, "img-5");
+    EXPECT_EQ(files(), std::vector<std::string>{kept_name(newest, "1.0").text()});
+}
+
+TEST_F(DiskCacheTest, OneFileAfterTheOther) {
+    keep(stored(1, 4));
+    keep(stored(2, 5));
+    int calls = 0;
+    cache_.load({stored(3, 6)}, [&](std::vector<NewImage> images) {
+        EXPECT_EQ(images.size(), 2u);
+        ++calls;
+    });
+    int pieces = 0;
+    while (worker_.run_one()) ++pieces;
+    EXPECT_GE(pieces, 4) << "so that the worker can say in between that it lives";
+    EXPECT_EQ(calls, 1);
+    EXPECT_EQ(files().size(), 3u);
+}
+
 TEST_F(DiskCacheTest, AFullDiskLeavesNothingHalfWritten) {
     // The limit of a process stands in for that of the disk: write(2) fails in the middle.
     const StoredImage image = stored(1, 4);
