@@ -112,11 +112,12 @@ Status run(const config::Options& options, int argc, char** argv) {
     Reloader reloader(argc, argv, options, status, [&](const config::Options& now) {
         apply_options(now, &service, &launcher, &discovery);
     });
+    bool loaded = false;
     const auto hangup_watch = loop.watch_readable(signals->hangup.get(), [&] {
         const sys::Hangup hangup = sys::take_hangup(signals->hangup.get());
         if (hangup == sys::Hangup::kReload) {
             reloader.reload();
-            discovery.look();
+            if (loaded) discovery.look();
         }
         if (hangup == sys::Hangup::kTerminalGone) loop.stop();
     });
@@ -124,7 +125,10 @@ Status run(const config::Options& options, int argc, char** argv) {
     kept.take(std::move(passed->stored));
     server.start();
     // Not before: what is kept need not be made.
-    kept.load([&discovery] { discovery.look(); });
+    kept.load([&] {
+        loaded = true;
+        discovery.look();
+    });
     log_event(Event::kStarted,
               "pycdsd " PYCDS_VERSION " listening on " + listener->path() + ", clients in " +
                   options.clients,
