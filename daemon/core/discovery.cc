@@ -19,6 +19,15 @@ constexpr uint64_t kImageBytesPerPycByte = 4;
 // Fewer directories than the kernel lets a user watch on any machine (inotify(7)).
 constexpr size_t kMaxDirectories = 6000;
 
+constexpr uint64_t kLongestRetryMs = uint64_t{24} * 3600 * 1000;
+
+// The same files may make an image another time: there was no memory or no room, or the machine was
+// too busy.
+bool may_work_later(ErrorCode code) {
+    return code == ErrorCode::kBuildFailed || code == ErrorCode::kUnavailable ||
+           code == ErrorCode::kSystem;
+}
+
 uint64_t interpreter_hash(const std::string& path) {
     // 0 stands for none.
     return image::path_hash(path.data(), path.size()) | 1;
@@ -54,6 +63,8 @@ void Discovery::set_options(DiscoveryOptions options) {
 void Discovery::look() {
     failed_.clear();
     reported_.clear();
+    retry_at_ms_ = 0;
+    retry_delay_ms_ = 0;
     if (looking_) {
         again_ = true;
         return;
@@ -87,6 +98,8 @@ void Discovery::arm() {
 
 void Discovery::begin() {
     timer_.reset();
+    retry_timer_.reset();
+    failed_for_now_ = false;
     first_change_ms_ = 0;
     again_ = false;
     if (!options_.enabled) return;
@@ -132,7 +145,7 @@ void Discovery::report(const Error& error) {
 void Discovery::drop_images_of_gone() {
     std::set<uint64_t> there;
     for (const std::string& path : found_) there.insert(interpreter_hash(path));
-    on_.service.images().drop_if([&](const StoredImage& image) {
+    const size_t dropped = on_.service.images().drop_if([&](const StoredImage& image) {
         if (!image.origin.by_itself() || there.contains(image.origin.interpreter)) return false;
         // Of one that was never seen by this process only the version is known.
         const auto known = known_.find(image.origin.interpreter);
@@ -143,9 +156,11 @@ void Discovery::drop_images_of_gone() {
         log_event(Event::kInterpreterGone,
                   image.info.id + " dropped: its interpreter, " + printable(python) + ", is gone",
                   {{field::kPython, python}, {field::kReason, "not found any more"}});
-        if (known != known_.end()) known_.erase(known);
         return true;
     });
+    std::erase_if(known_, [&](const auto& entry) { return !there.contains(entry.first); });
+    // There is room, or it was the other one of the same build.
+    if (dropped != 0) failed_.clear();
 }
 
 void Discovery::next() {
@@ -180,8 +195,11 @@ void Discovery::on_read(Result<SystemPlan> plan) {
     directories_.insert(plan->directories.begin(), plan->directories.end());
     origin_.fingerprint = plan->fingerprint;
     const auto failed = failed_.find(origin_.interpreter);
-    const bool failed_before = failed != failed_.end() && failed->second == origin_.fingerprint;
-    if (is_current(origin_) || failed_before) {
+    const bool failed_before =
+        failed != failed_.end() && failed->second.fingerprint == origin_.fingerprint;
+    const bool current = is_current(origin_);
+    if (current || failed_before) {
+        if (!current && failed->second.for_now) failed_for_now_ = true;
         ++at_;
         return next();
     }
@@ -200,7 +218,9 @@ bool Discovery::is_current(Origin origin) const {
 void Discovery::on_built(const Status& status) {
     sink_.reset();
     if (!status) {
-        if (origin_.fingerprint != 0) failed_[origin_.interpreter] = origin_.fingerprint;
+        const bool for_now = may_work_later(status.error().code);
+        if (for_now) failed_for_now_ = true;
+        if (origin_.fingerprint != 0) failed_[origin_.interpreter] = {origin_.fingerprint, for_now};
         report(Error{status.error().code, found_[at_] + ": " + status.error().message});
     }
     ++at_;
@@ -227,6 +247,30 @@ void Discovery::end() {
         if (first_change_ms_ == 0) return begin();
         arm();
     }
+    arm_retry();
+}
+
+void Discovery::arm_retry() {
+    if (!failed_for_now_) {
+        retry_at_ms_ = 0;
+        retry_delay_ms_ = 0;
+        return;
+    }
+    const uint64_t now = on_.clock.monotonic_ms();
+    if (retry_at_ms_ == 0) {
+        const auto first = static_cast<uint64_t>(options_.retry.count());
+        retry_delay_ms_ =
+            std::min(std::max(first, retry_delay_ms_ * 2), std::max(first, kLongestRetryMs));
+        retry_at_ms_ = now + retry_delay_ms_;
+    }
+    // Looks for other reasons, which come in between, do not put it off.
+    const uint64_t left = retry_at_ms_ > now ? retry_at_ms_ - now : 0;
+    retry_timer_ = on_.loop.call_after(std::chrono::milliseconds(left), [this] {
+        retry_timer_.reset();
+        retry_at_ms_ = 0;
+        std::erase_if(failed_, [](const auto& entry) { return entry.second.for_now; });
+        begin();
+    });
 }
 
 }  // namespace pycds::core

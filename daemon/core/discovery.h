@@ -49,6 +49,9 @@ struct DiscoveryOptions {
     std::chrono::milliseconds quiet{2000};
     // ...but this long after the first at most, and after the last look.
     std::chrono::milliseconds patience{15000};
+    // What failed but may work later (no memory, no room, too slow) is tried again after this long,
+    // then after twice as long, and so on; once a day at least.
+    std::chrono::milliseconds retry{300'000};
 };
 
 struct DiscoveryDependencies {
@@ -86,6 +89,11 @@ class Discovery {
   private:
     class Sink;
 
+    struct Failure {
+        uint64_t fingerprint = 0;
+        bool for_now = false;  // may work later, with the same files
+    };
+
     struct Found {
         std::vector<std::string> interpreters;
         std::vector<Error> refused;
@@ -101,6 +109,7 @@ class Discovery {
     void drop_images_of_gone();
     void report(const Error& error);
     void arm();
+    void arm_retry();
     bool is_current(Origin origin) const;
 
     const DiscoveryDependencies on_;
@@ -119,7 +128,11 @@ class Discovery {
 
     std::map<uint64_t, std::string> known_;  // paths of all that were found so far, by hash
     // What failed, and out of what, so that it is not tried for ever. By interpreter.
-    std::map<uint64_t, uint64_t> failed_;
+    std::map<uint64_t, Failure> failed_;
+    bool failed_for_now_ = false;  // one of the look under way, or of the last
+    std::unique_ptr<Watch> retry_timer_;
+    uint64_t retry_at_ms_ = 0;     // 0: nothing to try
+    uint64_t retry_delay_ms_ = 0;  // how long that was waited for
     // Said once.
     std::set<std::string> reported_;
 

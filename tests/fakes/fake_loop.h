@@ -1,6 +1,7 @@
 // An event loop whose timers a test lets expire.
 #pragma once
 
+#include <algorithm>
 #include <functional>
 #include <memory>
 #include <utility>
@@ -39,6 +40,18 @@ class FakeLoop final : public core::EventLoop {
         for (Timer& timer : std::exchange(timers_, {})) {
             if (*timer.alive) timer.expired();
         }
+    }
+
+    // Lets the one expire that has the least to wait.
+    void expire_next() {
+        const auto next =
+            std::min_element(timers_.begin(), timers_.end(), [](const Timer& a, const Timer& b) {
+                return *a.alive != *b.alive ? *a.alive : a.delay < b.delay;
+            });
+        if (next == timers_.end() || !*next->alive) return;
+        const std::function<void()> expired = next->expired;
+        timers_.erase(next);
+        expired();
     }
 
   private:

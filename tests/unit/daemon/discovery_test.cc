@@ -239,6 +239,77 @@ TEST_F(DiscoveryTest, WhatFailedIsTriedAgainWhenSomethingChangedOrSomebodyAsks) 
     EXPECT_EQ(launcher_.started.size(), 2u);
 }
 
+TEST_F(DiscoveryTest, WhatMayWorkLaterIsTriedAgainByItself) {
+    look();
+    plan(kPlan1);
+    launcher_.exit_with(Error{ErrorCode::kBuildFailed, "killed: no memory"});
+    worker_.run_all();
+    plan(kPlan1);
+    ASSERT_TRUE(discovery_.is_idle());
+    EXPECT_EQ(loop_.waiting_ms(), 300'000);
+
+    clock_.now_ms += 100'000;
+    discovery_.on_change();
+    loop_.expire_next();
+    ASSERT_FALSE(discovery_.is_idle());
+    worker_.run_all();
+    plan(kPlan1);
+    EXPECT_EQ(launcher_.started.size(), 1u) << "the same files would fail again";
+    EXPECT_EQ(loop_.waiting_ms(), 200'000) << "not put off";
+
+    clock_.now_ms += 200'000;
+    loop_.expire();
+    worker_.run_all();
+    plan(kPlan1);
+    ASSERT_EQ(launcher_.started.size(), 2u);
+    launcher_.exit_with(Error{ErrorCode::kUnavailable, "no room"});
+    worker_.run_all();
+    EXPECT_EQ(loop_.waiting_ms(), 600'000);
+
+    clock_.now_ms += 600'000;
+    loop_.expire();
+    worker_.run_all();
+    plan(kPlan1);
+    build(1);
+    EXPECT_EQ(images().size(), 1u);
+    EXPECT_TRUE(discovery_.is_idle());
+    EXPECT_EQ(loop_.waiting_ms(), -1) << "an idle daemon is idle";
+}
+
+TEST_F(DiscoveryTest, WhatNeverWorksIsNotTriedAgain) {
+    look();
+    plan(kPlan1);
+    launcher_.exit_with(Error{ErrorCode::kNotFound, "no client for this interpreter"});
+    worker_.run_all();
+    plan(kPlan1);
+    ASSERT_TRUE(discovery_.is_idle());
+    EXPECT_EQ(loop_.waiting_ms(), -1);
+}
+
+TEST_F(DiscoveryTest, TheSecondOfOneBuildIsBuiltWhenTheFirstIsGone) {
+    finder_.there = {"/usr/bin/python3.11", "/usr/local/bin/python3.11"};
+    look();
+    plan(kPlan1);
+    build(1);
+    plan(kPlan2);
+    build(1);
+    plan(kPlan1);
+    plan(kPlan2);
+    ASSERT_TRUE(discovery_.is_idle());
+    ASSERT_EQ(images().size(), 1u);
+    ASSERT_EQ(launcher_.started.size(), 2u);
+    finder_.there = {"/usr/local/bin/python3.11"};
+    clock_.now_ms += 100'000;
+    discovery_.on_change();
+    loop_.expire();
+    worker_.run_all();
+    plan(kPlan2);
+    ASSERT_EQ(launcher_.started.size(), 3u);
+    build(1);
+    ASSERT_EQ(images().size(), 1u);
+    EXPECT_EQ(images()[0]->origin.fingerprint, 0xa2u);
+}
+
 TEST_F(DiscoveryTest, APlanThatIsNoneBuildsNothing) {
     for (const std::string& output :
          {""s, "\0"s, "/system/a.py\0"s, "fingerprint xyz\0/system/a.py\0"s,
