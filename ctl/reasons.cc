@@ -81,7 +81,9 @@ constexpr Reason kRefusals[] = {
     {"image-base",
      "the image wants to be at an address that none may have: drop it ('pycdsctl drop') "
      "and build anew"},
-    {"address-space-limit", "the process may not have so much address space: raise 'ulimit -v'"},
+    {"address-space-limit",
+     "the process may not have so much address space or data: raise 'ulimit -v' and 'ulimit "
+     "-d'"},
     {"no-address-space",
      "the process has no room for the image: raise its limits of memory (ulimit -v, "
      "memory.max)"},

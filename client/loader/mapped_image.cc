@@ -23,11 +23,11 @@ namespace {
 using image::Header;
 using image::RegionKind;
 
-// A process under a limit of address space may need what is left of it.
-bool room_for(uint64_t size) {
+// A process under a limit of address space, or of writable memory, may need what is left of it.
+bool room_for(uint64_t size, decltype(RLIMIT_AS) resource) {
     constexpr uint64_t kPart = 16;
     rlimit limit{};
-    return getrlimit(RLIMIT_AS, &limit) != 0 || limit.rlim_cur == RLIM_INFINITY ||
+    return getrlimit(resource, &limit) != 0 || limit.rlim_cur == RLIM_INFINITY ||
            size <= limit.rlim_cur / kPart;
 }
 
@@ -59,7 +59,10 @@ const char* MappedImage::map(int fd, const Expectation& expectation) {
     if (header.runtime_base != expectation.runtime_base) return "interpreter-moved";
     if (!is_slot_base(header.requested_base)) return "image-base";
 
-    if (!room_for(static_cast<uint64_t>(file_size))) return "address-space-limit";
+    if (!room_for(static_cast<uint64_t>(file_size), RLIMIT_AS) ||
+        !room_for(header.objects_end - header.objects_begin, RLIMIT_DATA)) {
+        return "address-space-limit";
+    }
 
     // Read-only as a whole, then writable where the objects are: tables are never written, and
     // only writable private memory counts against RLIMIT_DATA and the commit limit.

@@ -237,13 +237,14 @@ class BadDaemon(harness.PythonCase):
         self.assertEqual((served.returncode, served.stdout), (stock.returncode, stock.stdout))
 
     @unittest.skipIf(harness.PRELOAD, "sanitizers do not run under a limit of address space")
-    def test_address_space_is_left_to_the_program(self):
+    def test_address_space_and_data_are_left_to_the_program(self):
         size = self.daemon.ctl_json("list")["images"][0]["size"]
-        def limited():
-            resource.setrlimit(resource.RLIMIT_AS, (size * 12, size * 12))
-        answer = self.run_python("-c", REASON, environment=self.on(), preexec_fn=limited)
-        if answer.returncode == 0:  # the limit may be too low for Python itself
-            self.assertEqual(answer.stdout.decode().strip(), "address-space-limit")
+        for what in (resource.RLIMIT_AS, resource.RLIMIT_DATA):
+            def limited():
+                resource.setrlimit(what, (size * 12, size * 12))
+            answer = self.run_python("-c", REASON, environment=self.on(), preexec_fn=limited)
+            if answer.returncode == 0:  # the limit may be too low for Python itself
+                self.assertEqual(answer.stdout.decode().strip(), "address-space-limit", what)
 
     def test_a_base_class_of_the_loader_keeps_its_place(self):
         self.assert_like_stock(
