@@ -12,7 +12,7 @@ the importer spells them, because that is how an image is searched.
     system BYTES      the same as the daemon sees it, which runs this with -I -S, in an order and up to
                       a sum of sizes that leave the largest packages out first; the plan starts with
                       the line `fingerprint HEX`, ended by a NUL too, that changes when an image of it
-                      would
+                      would, and a line `directory PATH` for each that was looked into
 
 Exit status: 0 the plan is complete; 2 a request that makes no sense; 3 something was not found;
 the last line on stderr then says what. Python 3.9 to 3.14, standard library only.
@@ -111,11 +111,12 @@ def source_of(spec):
     return None
 
 
-def walk(directory, wanted, skip=frozenset(), above=frozenset()):
+def walk(directory, wanted, skip=frozenset(), above=frozenset(), seen=None):
     """Yields the .py files below a directory that an import can reach and `wanted` accepts.
 
     `skip`: directories left alone, by path. `above`: (device, inode) of the directories on the way
-    here, so that a symbolic link to one of them does not lead round in circles.
+    here, so that a symbolic link to one of them does not lead round in circles. `seen`, a list,
+    gets the directories that were looked into, less those deep inside which hold other things.
     """
     directory = directory.rstrip("/")
     try:
@@ -127,6 +128,9 @@ def walk(directory, wanted, skip=frozenset(), above=frozenset()):
     if key in above:
         return
     above = above | {key}
+    if seen is not None and (len(above) <= 2 or not entries or
+                             any(entry.name.endswith(".py") for entry in entries)):
+        seen.append(directory or "/")
     for entry in entries:
         stem, dot, suffix = entry.name.partition(".")
         path = directory + "/" + entry.name
@@ -135,7 +139,7 @@ def walk(directory, wanted, skip=frozenset(), above=frozenset()):
                 if wanted(path):
                     yield path
             elif not dot and stem != "__pycache__" and path not in skip and entry.is_dir():
-                yield from walk(path, wanted, skip, above)
+                yield from walk(path, wanted, skip, above, seen)
         except OSError:
             continue
 
@@ -228,16 +232,18 @@ def everything():
 
 
 def plan_system(max_bytes):
-    """What plan_all() finds with site's directories on the path, and a fingerprint of all of it."""
+    """What plan_all() finds with site's directories on the path, a fingerprint of all of it, and the
+    directories: where nothing is compiled yet, or nothing is at all, there may be something soon."""
     import hashlib
     import site
     from importlib.util import cache_from_source
     sys.path += [entry for entry in site.getsitepackages() if entry not in sys.path]
     # A package: what is left out together. Of the standard library there is one.
     packages = {}
+    directories = []
     library = os.path.dirname(os.__file__)
     for root, skip in everything():
-        for source in walk(root, lambda path: True, skip):
+        for source in walk(root, lambda path: True, skip, seen=directories):
             pyc = cache_from_source(source, optimization="")
             try:
                 stats = [os.stat(source), os.stat(pyc)]
@@ -264,7 +270,7 @@ def plan_system(max_bytes):
             sources.append(source)
             for stat in stats:
                 note(digest, source, stat)
-    return digest.hexdigest(), sources
+    return digest.hexdigest(), directories, sources
 
 
 def note(digest, path, stat):
@@ -295,8 +301,9 @@ def main(arguments):
     elif mode == "all":
         plan = plan_all(sys.flags.optimize)
     elif mode == "system":
-        fingerprint, plan = plan_system(int(names[0]))
+        fingerprint, directories, plan = plan_system(int(names[0]))
         start = os.fsencode("fingerprint %s\0" % fingerprint)
+        start += b"".join(os.fsencode("directory %s\0" % directory) for directory in directories)
     else:
         raise Failure(2, "unknown mode '%s'" % mode)
     paths = sorted({os.fsencode(path) for path in plan if "\0" not in path})

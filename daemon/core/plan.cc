@@ -89,10 +89,13 @@ Result<SystemPlan> read_system_plan(int fd) {
     Result<std::vector<std::string>> entries = read_plan(fd);
     if (!entries) return failed(entries.error().message);
     constexpr std::string_view kFingerprint = "fingerprint ";
+    constexpr std::string_view kDirectory = "directory ";
     const std::string_view first = entries->front();
     SystemPlan out;
     const char* end = first.data() + first.size();
-    if (!first.starts_with(kFingerprint) || entries->size() < 2) {
+    size_t begin = 1;
+    while (begin < entries->size() && (*entries)[begin].starts_with(kDirectory)) ++begin;
+    if (!first.starts_with(kFingerprint) || begin == entries->size()) {
         return failed("it starts with no fingerprint, or names no source");
     }
     const auto parsed =
@@ -102,18 +105,21 @@ Result<SystemPlan> read_system_plan(int fd) {
 
     std::string paths;
     std::set<std::string> directories;
-    for (size_t i = 1; i < entries->size(); ++i) {
-        const std::string& path = (*entries)[i];
-        paths.append(path).push_back('\0');
-        const std::string directory = path.substr(0, path.rfind('/'));
+    const auto add_directory = [&](const std::string& directory) {
         directories.insert(directory + "/__pycache__");
         directories.insert(directory);
+    };
+    for (size_t i = 1; i < begin; ++i) add_directory((*entries)[i].substr(kDirectory.size()));
+    for (size_t i = begin; i < entries->size(); ++i) {
+        const std::string& path = (*entries)[i];
+        paths.append(path).push_back('\0');
+        add_directory(path.substr(0, path.rfind('/')));
     }
     Result<UniqueFd> plan =
         make_sealed_copy("pycds-plan", std::as_bytes(std::span(paths.data(), paths.size())));
     if (!plan) return plan.error();
     out.plan = std::move(*plan);
-    out.count = static_cast<uint32_t>(entries->size() - 1);
+    out.count = static_cast<uint32_t>(entries->size() - begin);
     out.directories.assign(directories.begin(), directories.end());
     return out;
 }

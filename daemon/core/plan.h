@@ -29,11 +29,13 @@ struct SystemPlan {
     uint64_t fingerprint = 0;  // of all that the image would be made from
     UniqueFd plan;             // as a peer would send it
     uint32_t count = 0;        // sources in it
-    // Where those files are, and their .pyc files: a change of them shows there.
+    // Where those files are, and their .pyc files: a change of them shows there. And where there
+    // were none that can go into an image, but may be: what is installed slowly is compiled last.
     std::vector<std::string> directories;
 };
 
-// Reads the planner's output: `fingerprint HEX`, then the paths, each ended by a NUL.
+// Reads the planner's output: `fingerprint HEX`, any number of `directory PATH`, then the paths of
+// the sources, each ended by a NUL.
 Result<SystemPlan> read_system_plan(int fd);
 
 // The share of a plan that goes into one image; never empty.

@@ -7,6 +7,7 @@ import signal
 import socket
 import subprocess
 import tempfile
+import time
 import unittest
 
 import harness
@@ -322,6 +323,23 @@ class SystemImages(harness.PythonCase):
                 return not {"not-in-image", "source-changed", "pyc-changed"} & set(stats["misses"])
             wait_until(from_the_image, "the module comes from an image; log: " + self.log())
             self.assertNotEqual(self.image()["id"], before)
+
+    @unittest.skipUnless(os.access(SITE, os.W_OK), "cannot write to " + SITE)
+    def test_a_slow_installation_is_noticed(self):
+        # Sources first, and the .pyc files when the daemon has looked already, as pip does it.
+        name = "pycds_slow_%d" % os.getpid()
+        package = os.path.join(SITE, name)
+        self.addCleanup(shutil.rmtree, package, True)
+        self.start()
+        before = self.image()["id"]
+        self.settled(0)
+        os.mkdir(package)
+        with open(os.path.join(package, "__init__.py"), "w") as file:
+            file.write("VALUE = 1\n")
+        time.sleep(20)
+        self.settled(0)
+        self.run_python("-m", "compileall", "-q", package)
+        wait_until(lambda: self.image()["id"] != before, "another image; log: " + self.log())
 
     def test_reload_looks_again(self):
         self.start()

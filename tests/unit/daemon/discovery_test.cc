@@ -121,6 +121,16 @@ TEST_F(DiscoveryTest, LooksOnceMoreAfterItBeganToWatch) {
     EXPECT_EQ(launcher_.started.size(), 1u) << "the image is made of the same files";
 }
 
+TEST_F(DiscoveryTest, WatchesWhereSomethingMayCome) {
+    look();
+    plan("fingerprint 00000000000000a1\0directory /empty\0directory /system\0/system/a.py\0"s);
+    EXPECT_EQ(launcher_.started.at(0).job.plan, "/system/a.py\0"s);
+    build(1);
+    EXPECT_EQ(watcher_.directories,
+              (std::vector<std::string>{"/empty", "/empty/__pycache__", "/system",
+                                        "/system/__pycache__", "/usr/bin"}));
+}
+
 TEST_F(DiscoveryTest, ChangesAreGatheredAndThenLookedAt) {
     build_all();
     clock_.now_ms += 100'000;
@@ -313,7 +323,8 @@ TEST_F(DiscoveryTest, TheSecondOfOneBuildIsBuiltWhenTheFirstIsGone) {
 TEST_F(DiscoveryTest, APlanThatIsNoneBuildsNothing) {
     for (const std::string& output :
          {""s, "\0"s, "/system/a.py\0"s, "fingerprint xyz\0/system/a.py\0"s,
-          "fingerprint 00000000000000a1\0"s, "fingerprint 00000000000000a1\0/system/a.py"s}) {
+          "fingerprint 00000000000000a1\0"s, "fingerprint 00000000000000a1\0directory /system\0"s,
+          "fingerprint 00000000000000a1\0/system/a.py"s}) {
         look();
         plan(output);
         EXPECT_TRUE(launcher_.started.empty()) << output;
