@@ -231,6 +231,12 @@ void Discovery::end() {
     looking_ = false;
     last_look_ms_ = on_.clock.monotonic_ms();
     for (std::string& directory : on_.finder.directories()) directories_.insert(directory);
+    // What is linked from there, and what is configured, may be anywhere; or nowhere yet.
+    for (const auto* interpreters : {&found_, &options_.interpreters}) {
+        for (const std::string& path : *interpreters) {
+            directories_.insert(path.substr(0, std::max<size_t>(path.rfind('/'), 1)));
+        }
+    }
     if (watcher_ != nullptr) {
         std::vector<std::string> directories(directories_.begin(), directories_.end());
         if (directories.size() > kMaxDirectories) {

@@ -25,7 +25,7 @@ class InterpreterFinder {
   public:
     virtual ~InterpreterFinder() = default;
     // Absolute paths without symbolic links, each once, in a stable order. Looks at the file
-    // system; runs on the worker's thread, so it refers to nothing that changes.
+    // system; runs on the worker's thread, so it refers to nothing that changes but there.
     virtual std::vector<std::string> find(const std::vector<std::string>& configured) const = 0;
     // The directories in which new ones would appear.
     virtual std::vector<std::string> directories() const = 0;

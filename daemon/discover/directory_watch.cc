@@ -60,11 +60,13 @@ bool DirectoryWatch::watch(const std::vector<std::string>& directories) {
             error = errno;
         }
     }
-    if (failed != 0) {
+    // Once, not with every look.
+    if (failed != 0 && std::exchange(failed_, failed) == 0) {
         log_warning("changes in " + std::to_string(failed) + " of " +
                     std::to_string(wanted.size()) + " directories are not noticed: " +
                     std::strerror(error) + "; raise fs.inotify.max_user_watches");
     }
+    failed_ = failed;
     return new_ones;
 }
 

@@ -27,6 +27,7 @@ class DirectoryWatch final : public core::DirectoryWatcher {
     const std::function<void()> changed_;
     UniqueFd fd_;
     std::map<std::string, int> watched_;  // inotify's number of each
+    size_t failed_ = 0;                   // could not be watched the last time
     std::unique_ptr<core::Watch> readable_;
 };
 

@@ -6,6 +6,7 @@
 #include <filesystem>
 #include <set>
 #include <system_error>
+#include <utility>
 
 #include "src/common/base/log.h"
 #include "src/common/base/text.h"
@@ -44,17 +45,22 @@ std::vector<std::string> Interpreters::find(const std::vector<std::string>& conf
     }
     std::vector<std::string> found;
     std::set<std::string> seen;
+    std::set<std::string> missing;
     for (const fs::path& candidate : candidates) {
         std::error_code failure;
         const fs::path real = fs::canonical(candidate, failure);
         if (failure || !is_program(real)) {
             // The others are links to what is not installed.
             const bool is_configured = &candidate < candidates.data() + configured.size();
-            if (is_configured) log_notice("no interpreter at " + printable(candidate.native()));
+            if (is_configured && missing.insert(candidate.native()).second &&
+                !missing_.contains(candidate.native())) {
+                log_notice("no interpreter at " + printable(candidate.native()));
+            }
             continue;
         }
         if (seen.insert(real.native()).second) found.push_back(real.native());
     }
+    missing_ = std::move(missing);
     return found;
 }
 

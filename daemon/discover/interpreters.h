@@ -2,6 +2,7 @@
 // alternatives lead there, and those that the configuration names.
 #pragma once
 
+#include <set>
 #include <string>
 #include <vector>
 
@@ -19,6 +20,8 @@ class Interpreters final : public core::InterpreterFinder {
 
   private:
     const std::vector<std::string> directories_;
+    // Configured ones that were missing the last time: said once. The worker's alone.
+    mutable std::set<std::string> missing_;
 };
 
 // Is it "python3." and a number: neither a debug nor a free-threaded build, nor a script.

@@ -44,6 +44,22 @@ TEST(Interpreters, EachOnceWhateverLeadsThere) {
               (std::vector<std::string>{other / "mine", bin / "python3.11", other / "python3.13"}));
 }
 
+TEST(Interpreters, AMissingOneIsSaidOnce) {
+    TempDir bin;
+    const Interpreters interpreters({bin.path()});
+    const auto said = [&] {
+        testing::internal::CaptureStderr();
+        interpreters.find({bin / "mine"});
+        return !testing::internal::GetCapturedStderr().empty();
+    };
+    EXPECT_TRUE(said());
+    EXPECT_FALSE(said()) << "every change of a file is a look";
+    write_file(bin / "mine", "x", 0755);
+    EXPECT_FALSE(said());
+    fs::remove(bin / "mine");
+    EXPECT_TRUE(said());
+}
+
 class DirectoryWatchTest : public testing::Test {
   protected:
     // Runs the loop until something was reported, or for so long.

@@ -3,6 +3,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <utility>
 
 #include "src/common/image/format.h"
@@ -351,6 +352,11 @@ TEST_F(DiscoveryTest, ConfiguredInterpretersToo) {
     build(1);
     ASSERT_EQ(launcher_.planners.size(), 2u);
     EXPECT_EQ(launcher_.planners[1].job.python, "/opt/python/bin/python3");
+    plan(kPlan2);
+    build(2);
+    const std::vector<std::string>& watched = watcher_.directories;
+    EXPECT_EQ(std::count(watched.begin(), watched.end(), "/opt/python/bin"), 1)
+        << "an upgrade shows there";
 }
 
 }  // namespace
