@@ -31,7 +31,7 @@ Result<PassedDescriptors> take_passed_descriptors();
 
 // For a daemon that cannot start: whoever waits on the socket that the service manager passed, if
 // it passed one, is turned away at once rather than left to wait until the manager gives up. Call
-// it instead of take_passed_descriptors(), or after that failed.
+// it instead of take_passed_descriptors(), which takes the socket.
 void turn_away_waiting();
 
 // `status` is one line of UTF-8.
