@@ -24,10 +24,10 @@ constexpr uint32_t kAttachImages = 1;
 // An AttachReply describes a handful of images in some hundred bytes each.
 constexpr size_t kReplyCapacity = 8 * 1024;
 
-int64_t now_ms() {
+int64_t now_us() {
     timespec time{};
     clock_gettime(CLOCK_MONOTONIC, &time);
-    return static_cast<int64_t>(time.tv_sec) * 1000 + time.tv_nsec / 1'000'000;
+    return static_cast<int64_t>(time.tv_sec) * 1'000'000 + time.tv_nsec / 1000;
 }
 
 const char* connect_to(const char* path, UniqueFd* out) {
@@ -74,17 +74,21 @@ int images_in_reply(const unsigned char* data, size_t size) {
 }
 
 const char* wait_for_reply(int socket) {
-    // From here on: nothing before this waits, but where many processes want a processor ours may have got
-    // none for long.
-    const int64_t deadline = now_ms() + kDeadlineMs;
+    // From here on: nothing before this waits, but where many processes want a processor ours may
+    // have got none for long.
+    const int64_t deadline = now_us() + kDeadlineMs * 1000;
+    int on_time = 0;  // rounds that ended when they should
     for (;;) {
         // Looked at once in any case: again, the answer may be there before we are.
-        const int64_t left = deadline - now_ms();
+        const int64_t asleep = now_us();
+        const int patience = asleep < deadline ? kPatienceMs : 0;
         pollfd entry{socket, POLLIN, 0};
-        const int ready = poll(&entry, 1, left > 0 ? static_cast<int>(left) : 0);
+        const int ready = poll(&entry, 1, patience);
         if (ready > 0) return nullptr;
         if (ready < 0 && errno != EINTR) return "lost-daemon";
-        if (left <= 0) return "deadline";
+        if (patience == 0) return "deadline";
+        if (ready == 0 && now_us() - asleep < patience * 1000 + kOnTimeUs) ++on_time;
+        if (on_time == kRounds) return "deadline";
     }
 }
 

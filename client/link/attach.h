@@ -11,9 +11,17 @@
 
 namespace pycds::link {
 
-// The longest that is waited for the daemon's answer; then Python starts without us. A busy machine may
-// need a few scheduling rounds; a hung daemon must not be felt by a person.
+// How long the daemon's answer is waited for; then Python starts without us. An answer takes a
+// fraction of a millisecond, so on a machine that has time for its processes there is nobody who
+// answers if kPatienceMs have passed kRounds times: the daemon is being restarted, or it hangs, and
+// a start must not feel that. On a busy machine it may not have had its turn, and its answer pays
+// even late. Which of the two it is shows in ourselves, who wait for our turn after a timeout as
+// the daemon does for its.
+inline constexpr int kPatienceMs = 10;
+inline constexpr int kRounds = 2;
 inline constexpr int kDeadlineMs = 200;
+// A timeout that ended with less delay than this ended on time.
+inline constexpr int kOnTimeUs = 1000;
 
 struct Attachment {
     UniqueFd images[kMaxFdsPerMessage];
