@@ -19,10 +19,12 @@ constexpr size_t kModulesPerUser = 512;
 
 // A module that fewer programs import lies with its package, not with what everybody imports.
 constexpr uint32_t kPopular = 6;
-constexpr uint32_t popular(uint32_t programs) { return programs >= kPopular ? programs : 0; }
+constexpr uint32_t popular(uint32_t programs) {
+    return programs >= kPopular ? programs : 0;
+}
 
-// How many programs must import a module for it to have, of what unrecorded modules write, also that
-// which it only refers to.
+// How many programs must import a module for it to have, of what unrecorded modules write, also
+// that which it only refers to.
 constexpr uint32_t kOften = 3;
 
 const PyCodeObject* code_of(const Node& node) {
@@ -177,8 +179,8 @@ void Placement::heat_all_below(uint32_t code) {
     }
 }
 
-// Names are looked up. Of constants only short ones may be keys of dicts, and docstrings never; of modules
-// that were recorded the record says which are.
+// Names are looked up. Of constants only short ones may be keys of dicts, and docstrings never; of
+// modules that were recorded the record says which are.
 bool Placement::is_hashed(const Node& string, bool looked_up) const {
     constexpr uint64_t kLongestKey = 96;  // bytes of the object
     if (looked_up) return true;
@@ -224,8 +226,8 @@ void Placement::heat_strings_below(uint32_t number, bool looked_up) {
 bool Placement::is_redirected(uint32_t string, std::string_view package) const {
     if (!ObjectGraph::is_interned(node(string)) || heat_[string] == kStartup) return false;
     const std::string_view text = text_of(node(string).source);
-    return node(string).at_startup || profile_.has_name(text) || profile_.has_foreign(package, text) ||
-           packages_.count(text) != 0;
+    return node(string).at_startup || profile_.has_name(text) ||
+           profile_.has_foreign(package, text) || packages_.count(text) != 0;
 }
 
 // Strings that get hashed by ways that no rule about code knows.
@@ -247,7 +249,8 @@ void Placement::heat_what_is_redirected() {
     for (uint32_t m = 0; m < modules.size(); ++m) {
         const uint32_t end = modules[m].first_node + modules[m].node_count;
         for (uint32_t n = modules[m].first_node; n < end; ++n) {
-            if (has_slots(node(n).type) && heat_[n] == kCold && has_redirected_slot(n, package_of(m))) {
+            if (has_slots(node(n).type) && heat_[n] == kCold &&
+                has_redirected_slot(n, package_of(m))) {
                 heat_[n] = kHot;
                 owner_[n] = m;
                 popularity_[n] = popular(profile_.popularity(Profile::module_key(modules[m].path)));
@@ -256,8 +259,8 @@ void Placement::heat_what_is_redirected() {
     }
 }
 
-// Where rules say of none but unrecorded modules that they write something: a module that is imported
-// more often than those and refers to it may well do so in a way that no rule knows.
+// Where rules say of none but unrecorded modules that they write something: a module that is
+// imported more often than those and refers to it may well do so in a way that no rule knows.
 void Placement::move_to_main_users() {
     for (uint32_t n = 0; n < graph_.nodes().size(); ++n) {
         if (owner_programs_[n] == 0 && main_user_programs_[n] >= kOften) owner_[n] = main_user_[n];
@@ -267,7 +270,8 @@ void Placement::move_to_main_users() {
 bool Placement::has_redirected_slot(uint32_t number, std::string_view package) const {
     const Reference* slots = graph_.references(node(number));
     for (uint32_t i = 0; i < node(number).reference_count; ++i) {
-        if (slots[i].node != Reference::kExternal && is_redirected(slots[i].node, package)) return true;
+        if (slots[i].node != Reference::kExternal && is_redirected(slots[i].node, package))
+            return true;
     }
     return false;
 }
@@ -282,9 +286,9 @@ RegionOrder Placement::order_of(RegionKind kind) const {
         order.hot = order.nodes.size();
         return order;
     }
-    // What popular modules write comes first: whatever a process imports, it writes most of that. Then
-    // names that modules of several packages share, those first whose modules are imported most; the
-    // others lie with a module that writes them.
+    // What popular modules write comes first: whatever a process imports, it writes most of that.
+    // Then names that modules of several packages share, those first whose modules are imported
+    // most; the others lie with a module that writes them.
     const auto shared_by = [&](uint32_t n) {
         return kind == RegionKind::kStrInterned && between_packages_[n]
                    ? std::pair(programs_[n], hot_users_[n])

@@ -51,9 +51,9 @@ class Placement {
 
     const ObjectGraph& graph_;
     const Profile& profile_;
-    std::vector<Heat> heat_;       // by node
-    // By node: how many modules refer to it; which of them most programs import (or the first), and how
-    // many do; and the sum over all of them.
+    std::vector<Heat> heat_;  // by node
+    // By node: how many modules refer to it; which of them most programs import (or the first), and
+    // how many do; and the sum over all of them.
     std::vector<uint32_t> users_;
     std::vector<uint32_t> main_user_;
     std::vector<uint32_t> main_user_programs_;
@@ -67,7 +67,7 @@ class Placement {
     std::vector<bool> between_packages_;  // by node: those are not all of one package
     // By node: of the modules that write it the popularity of the most popular one.
     std::vector<uint32_t> popularity_;
-    std::vector<bool> visited_;           // code objects
+    std::vector<bool> visited_;                      // code objects
     std::unordered_set<std::string_view> packages_;  // names of packages and modules outside any
     // The module being visited, and how many recorded programs import it.
     uint32_t module_ = 0;

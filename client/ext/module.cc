@@ -104,7 +104,8 @@ PyMethodDef methods[] = {
      "stats()\n--\n\nWhat the pycds client did in this process: attached, reason (if not), "
      "attach_us\n"
      "(microseconds, by part), images, bytes_mapped, served (modules), misses (by reason),\n"
-     "found (modules found in C++), patterns (regular expressions not compiled anew), pages_given_back."},
+     "found (modules found in C++), patterns (regular expressions not compiled anew), "
+     "pages_given_back."},
     {"give_back", give_back, METH_NOARGS,
      "give_back()\n--\n\nMake pages of the images that this process has written, and does not need "
      "to have\n"

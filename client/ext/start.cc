@@ -97,7 +97,9 @@ struct Prepared {
 constinit Prepared prepared;
 
 // Whatever takes system calls away after the start may do so with a signal.
-int seccomp_mode() { return prctl(PR_GET_SECCOMP); }
+int seccomp_mode() {
+    return prctl(PR_GET_SECCOMP);
+}
 
 const char* prepare() {
     // First of all: what follows reads the interpreter's own structs.
@@ -117,8 +119,8 @@ const char* prepare() {
     // Stock importlib tells under -v what it does with each file; so it shall do it.
     if (pycds_is_verbose()) return "verbose-import";
     image::InterpreterIdentity identity;
-    if (const char* failure = interp::identify_interpreter(&identity,
-                                                           &prepared.expectation.runtime_base)) {
+    if (const char* failure =
+            interp::identify_interpreter(&identity, &prepared.expectation.runtime_base)) {
         return failure;
     }
     image::identity_digest(identity, prepared.expectation.identity);
@@ -143,8 +145,7 @@ const char* try_to_attach() {
     const uint64_t begin = now_ns();
     // Other threads go on meanwhile; one that imports gets its modules from stock.
     PyThreadState* thread = PyEval_SaveThread();
-    const char* failure =
-        link::attach(prepared.socket, prepared.expectation.identity, &attachment);
+    const char* failure = link::attach(prepared.socket, prepared.expectation.identity, &attachment);
     PyEval_RestoreThread(thread);
     const uint64_t asked = now_ns();
     times.ask_ns = asked - begin;
@@ -190,10 +191,16 @@ void start_client() {
     }
 }
 
-void attach_now() { loader::code_server().attach(); }
+void attach_now() {
+    loader::code_server().attach();
+}
 
-const char* refusal() { return why_not; }
+const char* refusal() {
+    return why_not;
+}
 
-const AttachTimes& attach_times() { return times; }
+const AttachTimes& attach_times() {
+    return times;
+}
 
 }  // namespace pycds::ext

@@ -5,11 +5,11 @@
 
 namespace pycds::ext {
 
-// Finds the interpreter's identity and takes over SourceFileLoader.get_code and what goes with it. The
-// daemon is asked for images when the first module is, so that a process that imports nothing pays for
-// nothing; if there are none, what was taken over is given back. Does its work once per process; later
-// calls do nothing. Call with the GIL held, in the main interpreter. Never raises: whatever goes wrong
-// leaves Python as it was.
+// Finds the interpreter's identity and takes over SourceFileLoader.get_code and what goes with it.
+// The daemon is asked for images when the first module is, so that a process that imports nothing
+// pays for nothing; if there are none, what was taken over is given back. Does its work once per
+// process; later calls do nothing. Call with the GIL held, in the main interpreter. Never raises:
+// whatever goes wrong leaves Python as it was.
 void start_client();
 
 // Asks the daemon now, unless that has been done.
@@ -18,8 +18,8 @@ void attach_now();
 // nullptr while images are served; else why not, as a short stable name.
 const char* refusal();
 
-// How long it took to ask the daemon (successful or not), to map its images, and to make their strings
-// those of this process; 0 for what was not done.
+// How long it took to ask the daemon (successful or not), to map its images, and to make their
+// strings those of this process; 0 for what was not done.
 struct AttachTimes {
     uint64_t ask_ns = 0;
     uint64_t map_ns = 0;

@@ -21,10 +21,20 @@ bool log_is_journal();
 // and with "error: " and the like elsewhere. `text` holds no newline.
 void log_line(LogLevel level, std::string_view text);
 
-inline void log_error(std::string_view text) { log_line(LogLevel::kError, text); }
-inline void log_warning(std::string_view text) { log_line(LogLevel::kWarning, text); }
-inline void log_notice(std::string_view text) { log_line(LogLevel::kNotice, text); }
-inline void log_info(std::string_view text) { log_line(LogLevel::kInfo, text); }
-inline void log_debug(std::string_view text) { log_line(LogLevel::kDebug, text); }
+inline void log_error(std::string_view text) {
+    log_line(LogLevel::kError, text);
+}
+inline void log_warning(std::string_view text) {
+    log_line(LogLevel::kWarning, text);
+}
+inline void log_notice(std::string_view text) {
+    log_line(LogLevel::kNotice, text);
+}
+inline void log_info(std::string_view text) {
+    log_line(LogLevel::kInfo, text);
+}
+inline void log_debug(std::string_view text) {
+    log_line(LogLevel::kDebug, text);
+}
 
 }  // namespace pycds

@@ -234,8 +234,9 @@ TEST_F(DaemonTest, StopsWhenAskedWhileItWaitsForTheLock) {
 
 TEST_F(DaemonTest, OutOfDescriptorsItSaysSoOnceAndServesOnLater) {
 #ifdef __SANITIZE_ADDRESS__
-    GTEST_SKIP() << "UndefinedBehaviorSanitizer looks at memory through a pipe: without descriptors "
-                    "it takes every object for a bad one";
+    GTEST_SKIP()
+        << "UndefinedBehaviorSanitizer looks at memory through a pipe: without descriptors "
+           "it takes every object for a bad one";
 #endif
     ASSERT_TRUE(daemon_.start());
     rlimit before{};
