@@ -157,7 +157,8 @@ TEST_F(ReloadTest, OftenAndWhileClientsComeAndGo) {
 
 TEST_F(ReloadTest, ATerminalThatGoesTakesTheDaemonAlong) {
     UniqueFd terminal(posix_openpt(O_RDWR | O_NOCTTY | O_CLOEXEC));
-    ASSERT_TRUE(terminal && grantpt(terminal.get()) == 0 && unlockpt(terminal.get()) == 0);
+    if (!terminal) GTEST_SKIP() << "no terminals here: is /dev/pts mounted?";
+    ASSERT_TRUE(grantpt(terminal.get()) == 0 && unlockpt(terminal.get()) == 0);
     const std::string name = ptsname(terminal.get());
     // The first terminal that the leader of a session opens is that of the session.
     ASSERT_TRUE(daemon_.start(
