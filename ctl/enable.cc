@@ -215,6 +215,14 @@ Status run_disable(const SwitchOptions& options) {
     return for_each(files, options.json, disable_file);
 }
 
+CLI::Option* add_names(CLI::App* command, SwitchOptions* options) {
+    return command
+        ->add_option("PYTHON", options->names,
+                     "An interpreter, by path or name in PATH, or the directory of a virtual "
+                     "environment")
+        ->type_name("PYTHON-or-VENV");
+}
+
 }  // namespace
 
 void add_enable_command(CLI::App& app, const Globals&, Action& action) {
@@ -222,12 +230,7 @@ void add_enable_command(CLI::App& app, const Globals&, Action& action) {
     CLI::App* command = app.add_subcommand(
         "enable", "Switch the client on for an interpreter, or for a virtual environment");
     command->fallthrough();
-    command
-        ->add_option("PYTHON", options->names,
-                     "An interpreter, by path or name in PATH, or the directory of a virtual "
-                     "environment")
-        ->type_name("PYTHON-or-VENV")
-        ->required();
+    add_names(command, options.get())->required();
     command->add_flag("--if-enabled", options->if_enabled,
                       "Only refresh what is on, after an upgrade of pycds or of the interpreter");
     command->add_flag("--json", options->json, "Print JSON");
@@ -255,11 +258,7 @@ void add_disable_command(CLI::App& app, const Globals&, Action& action) {
     CLI::App* command =
         app.add_subcommand("disable", "Undo 'enable'; Python is as if it had never been on");
     command->fallthrough();
-    command
-        ->add_option("PYTHON", options->names,
-                     "An interpreter, by path or name in PATH, or the directory of a virtual "
-                     "environment")
-        ->type_name("PYTHON-or-VENV");
+    add_names(command, options.get());
     command->add_flag("--all", options->all,
                       "Every interpreter below /usr and /usr/local; not virtual environments");
     command->add_flag("--json", options->json, "Print JSON");

@@ -19,11 +19,6 @@ std::string json_text(const wire::ListReply& list) {
     return json.text();
 }
 
-// "3.11.2" of "3.11.2 (main, …) [GCC …]".
-std::string short_version(const std::string& python) {
-    return python.substr(0, python.find(' '));
-}
-
 std::string people_text(const wire::ListReply& list) {
     using enum Table::Align;
     Table table({{"IMAGE", kLeft},

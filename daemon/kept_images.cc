@@ -41,8 +41,8 @@ void KeptImages::restore(Result<core::NewImage> image, const std::string& name,
     }
     log_event(from_cache ? Event::kImageCached : Event::kImageRestored,
               info.id + " is back from " + from + ": Python " +
-                  printable(info.python.substr(0, info.python.find(' '))) + ", " +
-                  std::to_string(info.roots) + " modules, " + human_size(info.size),
+                  printable(short_version(info.python)) + ", " + std::to_string(info.roots) +
+                  " modules, " + human_size(info.size),
               {{field::kImage, info.id},
                {field::kFile, name},
                {field::kModules, std::to_string(info.roots)},
@@ -50,25 +50,28 @@ void KeptImages::restore(Result<core::NewImage> image, const std::string& name,
 }
 
 void KeptImages::take(std::vector<sys::StoredDescriptor> stored) {
-    // The newest first, as the store wants it.
-    const auto published = [](const sys::StoredDescriptor& descriptor) {
-        const std::optional<core::KeptName> name = core::KeptName::parse(descriptor.name);
-        return name ? name->published_unix_ms : 0;
-    };
-    std::stable_sort(stored.begin(), stored.end(),
-                     [&](const auto& a, const auto& b) { return published(a) > published(b); });
+    std::vector<Descriptor> ours;
     for (sys::StoredDescriptor& descriptor : stored) {
-        const std::optional<core::KeptName> name = core::KeptName::parse(descriptor.name);
-        if (!name) {
+        std::optional<core::KeptName> name = core::KeptName::parse(descriptor.name);
+        if (name) {
+            ours.push_back({std::move(*name), std::move(descriptor.fd)});
+        } else {
             log_notice(
                 "dropped a descriptor that the service manager kept: its name is none of ours");
             fd_store_.remove(descriptor.name);
-        } else if (name->version != version_) {
-            doubtful_.push_back({*name, descriptor.name, std::move(descriptor.fd)});
-        } else {
-            restore(restore_image(std::move(descriptor.fd), *name, core::Belief::kSealedByUs),
-                    descriptor.name, &fd_store_);
         }
+    }
+    // The newest first, as the store wants it.
+    std::stable_sort(ours.begin(), ours.end(), [](const Descriptor& a, const Descriptor& b) {
+        return a.name.published_unix_ms > b.name.published_unix_ms;
+    });
+    for (Descriptor& descriptor : ours) {
+        if (descriptor.name.version != version_) {
+            doubtful_.push_back(std::move(descriptor));
+            continue;
+        }
+        restore(restore_image(std::move(descriptor.fd), descriptor.name, core::Belief::kSealedByUs),
+                descriptor.name.text(), &fd_store_);
     }
 }
 
@@ -78,7 +81,7 @@ void KeptImages::load(std::function<void()> done) {
 
 void KeptImages::validate_doubtful(std::function<void()> done) {
     if (doubtful_.empty()) return done();
-    auto doubtful = std::make_shared<Doubtful>(std::move(doubtful_.front()));
+    auto doubtful = std::make_shared<Descriptor>(std::move(doubtful_.front()));
     doubtful_.erase(doubtful_.begin());
     auto image = std::make_shared<std::optional<Result<core::NewImage>>>();
     worker_.post(
@@ -88,8 +91,8 @@ void KeptImages::validate_doubtful(std::function<void()> done) {
         },
         [this, doubtful, image, done = std::move(done)] {
             // Stored under this version's name by us, no longer under the old one's.
-            fd_store_.remove(doubtful->text);
-            restore(std::move(**image), doubtful->text, nullptr);
+            fd_store_.remove(doubtful->name.text());
+            restore(std::move(**image), doubtful->name.text(), nullptr);
             validate_doubtful(done);
         });
 }

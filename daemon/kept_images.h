@@ -31,9 +31,8 @@ class KeptImages {
     void load(std::function<void()> done);
 
   private:
-    struct Doubtful {
+    struct Descriptor {
         core::KeptName name;
-        std::string text;
         UniqueFd fd;
     };
 
@@ -46,7 +45,7 @@ class KeptImages {
     const std::string version_;
     sys::FdStore fd_store_;
     std::unique_ptr<keep::DiskCache> cache_;
-    std::vector<Doubtful> doubtful_;
+    std::vector<Descriptor> doubtful_;  // validated by another version
 };
 
 }  // namespace pycds

@@ -61,7 +61,7 @@ build::LauncherOptions launcher_options(const config::Options& options) {
 void apply_options(const config::Options& options, core::Service* service,
                    build::ProcessLauncher* launcher, core::Discovery* discovery) {
     set_log_threshold(options.verbose ? LogLevel::kDebug : LogLevel::kInfo);
-    service->set_image_budget(options.image_budget_mib << 20);
+    service->images().set_max_bytes(options.image_budget_mib << 20);
     launcher->set_options(launcher_options(options));
     discovery->set_options(discovery_options(options));
 }

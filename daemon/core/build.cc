@@ -163,8 +163,8 @@ void Build::on_output(Result<UniqueFd> output) {
 void Build::on_imported(Result<ImportedImage> imported) {
     if (over_) return;
     if (!imported) return fail(imported.error());
-    // An image of nothing is of no use, and must not take the place of a good one.
     imported->image.origin = origin_;
+    // An image of nothing is of no use, and must not take the place of a good one.
     if (imported->image.info.roots != 0) images_.push_back(std::move(imported->image));
     add_counts(imported->left_out, &left_out_);
     done_before_ += parts_[next_part_].count;

@@ -53,7 +53,7 @@ class BuilderLauncher {
     // No callback is called from inside launch().
     virtual Result<std::unique_ptr<RunningBuilder>> launch(const BuilderJob& job,
                                                            BuilderCallbacks callbacks) = 0;
-    // Its output is what system_plan.h reads. In the background.
+    // Its output is what read_system_plan() reads (plan.h). In the background.
     virtual Result<std::unique_ptr<RunningBuilder>> launch_planner(const PlannerJob& job,
                                                                    BuilderCallbacks callbacks) = 0;
 };

@@ -150,9 +150,7 @@ void Discovery::drop_images_of_gone() {
         // Of one that was never seen by this process only the version is known.
         const auto known = known_.find(image.origin.interpreter);
         const std::string python =
-            known != known_.end()
-                ? known->second
-                : "Python " + image.info.python.substr(0, image.info.python.find(' '));
+            known != known_.end() ? known->second : "Python " + short_version(image.info.python);
         log_event(Event::kInterpreterGone,
                   image.info.id + " dropped: its interpreter, " + printable(python) + ", is gone",
                   {{field::kPython, python}, {field::kReason, "not found any more"}});

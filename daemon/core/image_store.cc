@@ -24,11 +24,14 @@ bool same_build(Origin a, Origin b) {
     return a.by_itself() && b.by_itself() && a.interpreter != b.interpreter;
 }
 
-// Made by the daemon itself for an interpreter for which there is a newer one now.
+// Both made by the daemon itself for one interpreter, out of different files: one is old.
+bool same_interpreter(Origin a, Origin b) {
+    return a.by_itself() && a.interpreter == b.interpreter && a != b;
+}
+
 bool superseded(const StoredImage& old, const std::vector<NewImage>& images) {
     return std::any_of(images.begin(), images.end(), [&](const NewImage& image) {
-        return image.origin.by_itself() && image.origin.interpreter == old.origin.interpreter &&
-               image.origin != old.origin;
+        return same_interpreter(image.origin, old.origin);
     });
 }
 
@@ -100,10 +103,8 @@ Status ImageStore::restore(NewImage image, const ImageKeeper* known_to) {
     if (given || images_.contains(key) || find(std::string_view(image.info.id)) != nullptr) {
         return Error{ErrorCode::kInvalidArgument, "there is another image in its place"};
     }
-    const Origin origin = image.origin;
     for (const auto& [other_key, other] : images_) {
-        if (origin.by_itself() && other.origin.interpreter == origin.interpreter &&
-            other.origin != origin) {
+        if (same_interpreter(image.origin, other.origin)) {
             return Error{ErrorCode::kInvalidArgument,
                          "its interpreter has a newer image, " + other.info.id};
         }

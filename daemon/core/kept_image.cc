@@ -1,7 +1,5 @@
 #include "daemon/core/kept_image.h"
 
-#include <sys/mman.h>
-
 #include <algorithm>
 #include <charconv>
 #include <cstdio>
@@ -9,6 +7,7 @@
 #include <vector>
 
 #include "daemon/core/image_import.h"
+#include "src/common/base/text.h"
 #include "src/common/image/checksum.h"
 #include "src/common/image/validator.h"
 #include "src/common/os/mapping.h"
@@ -21,7 +20,7 @@ constexpr std::string_view kPrefix = "img";
 constexpr size_t kMaxName = 200;
 constexpr size_t kMaxVersion = 32;
 
-std::string hex(uint64_t value) {
+std::string hex_digits(uint64_t value) {
     char text[17];
     std::snprintf(text, sizeof text, "%016llx", static_cast<unsigned long long>(value));
     return text;
@@ -34,13 +33,7 @@ bool parse_hex(std::string_view text, uint64_t* out) {
 }
 
 std::string identity_text(const wire::Identity& identity) {
-    std::string out;
-    for (const uint8_t byte : identity) {
-        char digits[3];
-        std::snprintf(digits, sizeof digits, "%02x", byte);
-        out += digits;
-    }
-    return out;
+    return hex(identity.data(), identity.size());
 }
 
 std::string domain_text(const wire::ImageInfo& info) {
@@ -68,8 +61,8 @@ Error corrupt(std::string what) {
 std::string KeptName::text() const {
     std::string out(kPrefix);
     for (const std::string& part :
-         {identity, domain, hex(origin.interpreter), hex(origin.fingerprint),
-          hex(published_unix_ms), hex(checksum), swap_dots(version, '.', '~')}) {
+         {identity, domain, hex_digits(origin.interpreter), hex_digits(origin.fingerprint),
+          hex_digits(published_unix_ms), hex_digits(checksum), swap_dots(version, '.', '~')}) {
         out += "." + part;
     }
     return out;

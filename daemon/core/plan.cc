@@ -119,7 +119,6 @@ Result<SystemPlan> read_system_plan(int fd) {
         make_sealed_copy("pycds-plan", std::as_bytes(std::span(paths.data(), paths.size())));
     if (!plan) return plan.error();
     out.plan = std::move(*plan);
-    out.count = static_cast<uint32_t>(entries->size() - begin);
     out.directories.assign(directories.begin(), directories.end());
     return out;
 }

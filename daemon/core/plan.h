@@ -28,7 +28,6 @@ Result<std::vector<std::string>> read_plan(int fd);
 struct SystemPlan {
     uint64_t fingerprint = 0;  // of all that the image would be made from
     UniqueFd plan;             // as a peer would send it
-    uint32_t count = 0;        // sources in it
     // Where those files are, and their .pyc files: a change of them shows there. And where there
     // were none that can go into an image, but may be: what is installed slowly is compiled last.
     std::vector<std::string> directories;

@@ -57,9 +57,6 @@ class Service {
     // For StatusReply.
     void set_connections(size_t connections) { connections_ = connections; }
 
-    // For images to come; those that there are stay, also where they are more.
-    void set_image_budget(uint64_t max_bytes) { store_.set_max_bytes(max_bytes); }
-
     ImageStore& images() { return store_; }
 
   private:

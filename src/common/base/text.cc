@@ -118,4 +118,8 @@ std::string human_size(uint64_t bytes) {
     return text;
 }
 
+std::string short_version(std::string_view python) {
+    return std::string(python.substr(0, python.find(' ')));
+}
+
 }  // namespace pycds

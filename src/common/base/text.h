@@ -27,4 +27,7 @@ std::string hex(const uint8_t* bytes, size_t size);
 // "17 B", "4.0 KiB", "20.5 MiB": binary units, one decimal from KiB on.
 std::string human_size(uint64_t bytes);
 
+// "3.11.2" of a version text of Python's, "3.11.2 (main, ...) [GCC ...]".
+std::string short_version(std::string_view python);
+
 }  // namespace pycds
