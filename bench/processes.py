@@ -3,6 +3,7 @@
 Every one starts from an environment that holds PATH, HOME and LANG, and with the client on what
 `pycdsctl env` prints: nothing of the caller's settings is in it.
 """
+import argparse
 import contextlib
 import json
 import os
@@ -52,6 +53,17 @@ end = time.perf_counter_ns()
 import os
 os.write(1, b"%%d" %% (end - begin))
 """
+
+
+def add_common_options(parser):
+    """What every program that measures takes; the daemon's place is the business of script/bench."""
+    parser.add_argument("--no-build", action="store_false", dest="build",
+                        help="use the images that there are")
+    parser.add_argument("--json", metavar="FILE", type=os.path.abspath,
+                        help="also write every value to FILE")
+    parser.add_argument("--ctl", default="pycdsctl", help=argparse.SUPPRESS)
+    parser.add_argument("--socket", default=os.environ.get("PYCDS_SOCKET"),
+                        help=argparse.SUPPRESS)
 
 
 class Failure(Exception):

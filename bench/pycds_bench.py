@@ -254,15 +254,9 @@ def parse_arguments():
     parser.add_argument("--image", choices=("machine", "workload"), default="machine",
                         help="build an image of all that the interpreter can import, or of what "
                              "the programs import (default: machine)")
-    parser.add_argument("--no-build", action="store_false", dest="build",
-                        help="use the images that there are")
-    parser.add_argument("--json", metavar="FILE", type=os.path.abspath,
-                        help="also write every value to FILE")
+    processes.add_common_options(parser)
     parser.add_argument("--svg", metavar="FILE", type=os.path.abspath,
                         help="also draw a chart into FILE")
-    parser.add_argument("--ctl", default="pycdsctl", help=argparse.SUPPRESS)
-    parser.add_argument("--socket", default=os.environ.get("PYCDS_SOCKET"),
-                        help=argparse.SUPPRESS)
     options = parser.parse_args()
     if not options.socket:
         parser.error("no daemon: run script/bench, or set PYCDS_SOCKET")

@@ -242,13 +242,7 @@ def main():
                              "(default: %(default)d)")
     parser.add_argument("--nice", type=int, default=-10,
                         help="priority of the daemon, as root (default: %(default)d, as its unit)")
-    parser.add_argument("--no-build", action="store_false", dest="build",
-                        help="use the images that there are")
-    parser.add_argument("--json", metavar="FILE", type=os.path.abspath,
-                        help="also write every value to FILE")
-    parser.add_argument("--ctl", default="pycdsctl", help=argparse.SUPPRESS)
-    parser.add_argument("--socket", default=os.environ.get("PYCDS_SOCKET"),
-                        help=argparse.SUPPRESS)
+    processes.add_common_options(parser)
     options = parser.parse_args()
     if not options.socket:
         parser.error("no daemon: run script/bench storm, or set PYCDS_SOCKET")

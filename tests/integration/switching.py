@@ -4,6 +4,7 @@ import os
 import shutil
 import stat
 import subprocess
+import tempfile
 
 import harness
 
@@ -111,3 +112,24 @@ def file_in(directory, name, text):
         os.unlink(path)
         if made:
             shutil.rmtree(parent)
+
+
+class PrivateCase(harness.PythonCase):
+    """A private interpreter, with an image of `modules`, in a directory that a test may change."""
+
+    modules = "json, argparse, configparser"
+
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        cls.directory = tempfile.TemporaryDirectory(prefix="pycds-switching-")
+        cls.addClassCleanup(cls.directory.cleanup)
+        os.chmod(cls.directory.name, 0o755)
+        cls.private = PrivatePython(os.path.join(cls.directory.name, "base"))
+        cls.python = cls.private.path
+        cls.daemon.ctl("build", "--python", cls.python, "--import", cls.modules)
+
+    def here(self, **extra):
+        # Names of what it imports come out of .pyc files or not; the program must not care.
+        return harness.clean_environment(PYCDS_SOCKET=self.daemon.socket,
+                                         PYTHONDONTWRITEBYTECODE="1", **extra)

@@ -8,24 +8,17 @@ import tempfile
 import unittest
 
 import harness
-from switching import PrivatePython, file_in, listing
+from switching import PrivateCase, file_in, listing
 
-MODULES = "json, argparse, configparser"
 NOBODY = 65534
 
 
-class EnableAndDoctor(harness.PythonCase):
+class EnableAndDoctor(PrivateCase):
     @classmethod
     def setUpClass(cls):
         super().setUpClass()
-        cls.directory = tempfile.TemporaryDirectory(prefix="pycds-enable-")
-        cls.addClassCleanup(cls.directory.cleanup)
-        os.chmod(cls.directory.name, 0o755)
-        cls.private = PrivatePython(os.path.join(cls.directory.name, "base"))
-        cls.python = cls.private.path
         cls.venv = os.path.join(cls.directory.name, "venv")
         cls.venv_python = cls.private.make_venv(cls.venv)
-        cls.daemon.ctl("build", "--python", cls.python, "--import", MODULES)
 
     def setUp(self):
         self.before = listing(self.directory.name)
@@ -34,10 +27,6 @@ class EnableAndDoctor(harness.PythonCase):
         self.daemon.ctl("disable", self.python)
         self.daemon.ctl("disable", self.venv)
         self.assertEqual(listing(self.directory.name), self.before)
-
-    def here(self, **extra):
-        return harness.clean_environment(PYCDS_SOCKET=self.daemon.socket,
-                                         PYTHONDONTWRITEBYTECODE="1", **extra)
 
     def ctl(self, *arguments, status=0, environment=None, **options):
         answer = subprocess.run([harness.PYCDSCTL, *arguments],

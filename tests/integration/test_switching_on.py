@@ -3,33 +3,19 @@ import contextlib
 import os
 import re
 import subprocess
-import tempfile
 
 import harness
-from switching import PrivatePython, VISIBLE, file_in, listing
+from switching import PrivateCase, VISIBLE, file_in, listing
 
 OPTIONS = [(), ("-I",), ("-E",), ("-s",), ("-S",), ("-B", "-O"), ("-X", "importtime")]
 
-MODULES = "json, argparse, configparser"
 
-
-class SwitchingOn(harness.PythonCase):
+class SwitchingOn(PrivateCase):
     @classmethod
     def setUpClass(cls):
         super().setUpClass()
-        cls.directory = tempfile.TemporaryDirectory(prefix="pycds-switching-")
-        cls.addClassCleanup(cls.directory.cleanup)
-        os.chmod(cls.directory.name, 0o755)
-        cls.private = PrivatePython(os.path.join(cls.directory.name, "base"))
-        cls.python = cls.private.path
-        cls.daemon.ctl("build", "--python", cls.python, "--import", MODULES)
         cls.elsewhere = os.path.join(cls.directory.name, "elsewhere")
         os.mkdir(cls.elsewhere)
-
-    def here(self, **extra):
-        # Names of what it imports come out of .pyc files or not; the program must not care.
-        return harness.clean_environment(PYCDS_SOCKET=self.daemon.socket,
-                                         PYTHONDONTWRITEBYTECODE="1", **extra)
 
     def seen(self, options, code, environment, python=None):
         answer = subprocess.run([python or self.python, *options, "-c", code], env=environment,
@@ -63,7 +49,7 @@ class SwitchingOn(harness.PythonCase):
             self.assertEqual(self.client_of(options), (self.private.library, ""), options)
         self.assertEqual(self.client_of(("-S",)), ("None", ""))
         with self.private.hooked():
-            stats, _ = self.stats("import " + MODULES, environment=self.here())
+            stats, _ = self.stats("import " + self.modules, environment=self.here())
             self.assertTrue(stats["attached"], stats)
             self.assertGreater(stats["served"], 3, stats)
             # Of the module itself all is true.
@@ -176,7 +162,7 @@ class SwitchingOn(harness.PythonCase):
         with file_in(self.private.stdlib, "sitecustomize.py", "MARK = __file__"):
             for variables in ({"PYCDS": "off"}, {"PYCDS_SOCKET": "/nonexistent"}):
                 environment = {**self.here(), **variables}
-                code = VISIBLE + "\nimport " + MODULES
+                code = VISIBLE + "\nimport " + self.modules
                 stock = self.seen((), code, environment)
                 with self.private.hooked():
                     self.assertEqual(self.seen((), code, environment), stock)

@@ -1,12 +1,10 @@
 """Images that nobody asks for: made by the daemon itself, made anew when files change, and there again
 after a restart. This program plays the service manager."""
-import json
 import os
 import shutil
 import signal
 import socket
 import subprocess
-import tempfile
 import time
 import unittest
 
@@ -19,20 +17,19 @@ VERSION = subprocess.run(
 SITE = "/usr/local/lib/python%s/dist-packages" % VERSION
 
 
-class Manager:
+class Manager(harness.Daemon):
     """What systemd does for the daemon: READY=1, and a store of descriptors that outlives it."""
 
-    def __init__(self, directory):
-        self.directory = directory
-        self.socket_path = os.path.join(directory, "notify")
+    def __init__(self):
+        super().__init__()
+        self.socket_path = os.path.join(self.directory, "notify")
         self.notify = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         self.notify.bind(self.socket_path)
         self.notify.setblocking(False)
         self.listener = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        self.listener.bind(os.path.join(directory, "d.sock"))
+        self.listener.bind(self.socket)
         self.listener.listen(64)
         self.stored = {}
-        self.process = None
 
     def start(self, *options):
         passed = [("pycdsd.socket", self.listener.fileno())] + list(self.stored.items())
@@ -47,18 +44,17 @@ class Manager:
         environment = clean_environment(
             NOTIFY_SOCKET=self.socket_path, LISTEN_FDS=str(len(passed)),
             LISTEN_FDNAMES=":".join(name for name, _ in passed))
-        with open(os.path.join(self.directory, "log"), "ab") as log:
+        with open(self.log, "ab") as log:
             self.process = subprocess.Popen(
                 ["/bin/sh", "-c", "export LISTEN_PID=$$; exec \"$@\"", "sh", PYCDSD, "--config",
-                 "/dev/null",
-                 "--socket", os.path.join(self.directory, "d.sock")] + list(options),
+                 "/dev/null", "--socket", self.socket] + list(options),
                 env=environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log, close_fds=False,
                 preexec_fn=in_child)
         wait_until(self.ready, "the daemon is ready")
 
     def ready(self):
         if self.process.poll() is not None:
-            with open(os.path.join(self.directory, "log")) as log:
+            with open(self.log) as log:
                 raise AssertionError("the daemon ended: " + log.read())
         return "READY=1" in self.drain()
 
@@ -96,6 +92,7 @@ class Manager:
         self.reboot()
         self.notify.close()
         self.listener.close()
+        self.remove()
 
 
 class SystemImages(harness.PythonCase):
@@ -110,12 +107,10 @@ class SystemImages(harness.PythonCase):
         cls.seed = None  # what a first run left in its cache, so that not every test builds
 
     def setUp(self):
-        self.directory = tempfile.mkdtemp(prefix="pycds-test-")
-        self.addCleanup(shutil.rmtree, self.directory, True)
-        self.cache = os.path.join(self.directory, "cache")
-        self.options = self.options + ["--cache", self.cache]
-        self.manager = Manager(self.directory)
+        self.manager = Manager()
         self.addCleanup(self.manager.close)
+        self.cache = os.path.join(self.manager.directory, "cache")
+        self.options = self.options + ["--cache", self.cache]
         if self._testMethodName == "test_made_without_being_asked_and_served":
             os.mkdir(self.cache, 0o700)
             return
@@ -134,7 +129,7 @@ class SystemImages(harness.PythonCase):
         self.manager.reboot()
         cls.seed = os.path.join(self.daemon.directory, "seed")
         os.rename(self.cache, cls.seed)
-        os.truncate(os.path.join(self.directory, "log"), 0)
+        os.truncate(self.manager.log, 0)
 
     def written(self):
         """Waits until all images are in the cache."""
@@ -146,15 +141,8 @@ class SystemImages(harness.PythonCase):
     def start(self, *options):
         self.manager.start(*self.options, *options)
 
-    def ctl_json(self, *arguments):
-        answer = subprocess.run(
-            [harness.PYCDSCTL, "--socket", os.path.join(self.directory, "d.sock")] +
-            list(arguments) + ["--json"], env=clean_environment(), stdout=subprocess.PIPE, check=True,
-            timeout=harness.DEADLINE)
-        return json.loads(answer.stdout)
-
     def images(self):
-        return self.ctl_json("list")["images"]
+        return self.manager.ctl_json("list")["images"]
 
     def image(self):
         """The image for the interpreter under test, waited for."""
@@ -173,23 +161,17 @@ class SystemImages(harness.PythonCase):
         return answer.stdout.decode().strip()
 
     def log(self):
-        with open(os.path.join(self.directory, "log")) as log:
+        with open(self.manager.log) as log:
             return log.read()
 
     def served(self, code="import json, email.message"):
-        lines = subprocess.run(
-            [harness.PYCDSCTL, "--socket", os.path.join(self.directory, "d.sock"), "env",
-             "--python", self.python], env=clean_environment(), stdout=subprocess.PIPE, check=True,
-            universal_newlines=True).stdout.split()
-        on = clean_environment(**dict(line.split("=", 1) for line in lines))
-        stats, text = self.stats(code, environment=on)
-        return stats, text
+        return self.stats(code, environment=self.manager.on(self.python))
 
     def settled(self, builds):
         """Waits until the log has so many builds begun, and none runs."""
         def quiet():
             self.manager.drain()
-            status = self.ctl_json("status")
+            status = self.manager.ctl_json("status")
             return self.log().count(" started:") >= builds and status["builds_running"] == 0
         wait_until(quiet, "%d builds; log: %s" % (builds, self.log()))
 
@@ -224,9 +206,7 @@ class SystemImages(harness.PythonCase):
         self.start()
         image = self.image()
         self.settled(0)
-        subprocess.run([harness.PYCDSCTL, "--socket", os.path.join(self.directory, "d.sock"),
-                        "drop", "all"], env=clean_environment(), check=True,
-                       stdout=subprocess.DEVNULL)
+        self.manager.ctl("drop", "all")
         self.manager.drain()
         self.assertEqual([name for name in self.manager.stored if "img." in name], [])
         self.assertNotIn(image["id"], [one["id"] for one in self.images()])

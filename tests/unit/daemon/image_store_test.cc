@@ -17,6 +17,12 @@ NewImage image(ImageStore& store, uint8_t identity, uint64_t size,
     return out;
 }
 
+NewImage image_by_itself(ImageStore& store, uint8_t identity, uint64_t size, Origin origin) {
+    NewImage out = image(store, identity, size);
+    out.origin = origin;
+    return out;
+}
+
 Result<std::vector<wire::ImageInfo>> publish(ImageStore& store, NewImage first) {
     std::vector<NewImage> list;
     list.push_back(std::move(first));
@@ -134,16 +140,11 @@ TEST(ImageStore, KeepersAreToldOfWhatComesAndGoes) {
 
 TEST(ImageStore, AnImageOfTheUpgradedInterpreterReplacesThatOfTheOldOne) {
     ImageStore store({250, 10});
-    NewImage old = image(store, 1, 100);
-    old.origin = {7, 1};
-    ASSERT_TRUE(publish(store, std::move(old)).ok());
+    ASSERT_TRUE(publish(store, image_by_itself(store, 1, 100, {7, 1})).ok());
     ASSERT_TRUE(publish(store, image(store, 2, 50)).ok()) << "somebody asked for this one";
-    NewImage other = image(store, 3, 50);
-    other.origin = {8, 1};
-    ASSERT_TRUE(publish(store, std::move(other)).ok());
-    NewImage upgraded = image(store, 4, 150);
-    upgraded.origin = {7, 2};
-    ASSERT_TRUE(publish(store, std::move(upgraded)).ok()) << "the old one's bytes are free then";
+    ASSERT_TRUE(publish(store, image_by_itself(store, 3, 50, {8, 1})).ok());
+    ASSERT_TRUE(publish(store, image_by_itself(store, 4, 150, {7, 2})).ok())
+        << "the old one's bytes are free then";
     EXPECT_EQ(store.find(key(1)), nullptr);
     EXPECT_NE(store.find(key(2)), nullptr);
     EXPECT_NE(store.find(key(3)), nullptr);
@@ -152,16 +153,10 @@ TEST(ImageStore, AnImageOfTheUpgradedInterpreterReplacesThatOfTheOldOne) {
 
 TEST(ImageStore, TwoInterpretersOfOneBuildDoNotReplaceEachOthersImage) {
     ImageStore store({1000, 10});
-    NewImage first = image(store, 1, 100);
-    first.origin = {7, 1};
-    ASSERT_TRUE(publish(store, std::move(first)).ok());
-    NewImage copy = image(store, 1, 100);
-    copy.origin = {8, 1};
-    EXPECT_FALSE(publish(store, std::move(copy)).ok());
+    ASSERT_TRUE(publish(store, image_by_itself(store, 1, 100, {7, 1})).ok());
+    EXPECT_FALSE(publish(store, image_by_itself(store, 1, 100, {8, 1})).ok());
     EXPECT_TRUE(publish(store, image(store, 1, 100)).ok()) << "who asks for one gets it";
-    NewImage again = image(store, 1, 100);
-    again.origin = {7, 1};
-    EXPECT_TRUE(publish(store, std::move(again)).ok());
+    EXPECT_TRUE(publish(store, image_by_itself(store, 1, 100, {7, 1})).ok());
 }
 
 TEST(ImageStore, RestoredImagesCountButTakeNobodysPlace) {
