@@ -324,12 +324,17 @@ class SystemImages(harness.PythonCase):
     def test_reload_looks_again(self):
         self.start()
         self.image()
-        builds = self.log().count(" started:")
-        self.manager.process.send_signal(signal.SIGHUP)
-        wait_until(lambda: "READY=1" in self.manager.drain(), "the daemon has reloaded")
-        stats, _ = self.served()
-        self.assertGreater(stats["served"], 5)
-        self.assertEqual(self.log().count(" started:"), builds, "nothing had changed")
+        # Others may change files of this interpreter at the same time: then a build is right.
+        for _ in range(5):
+            self.settled(0)
+            builds = self.log().count(" started:")
+            self.manager.process.send_signal(signal.SIGHUP)
+            wait_until(lambda: "READY=1" in self.manager.drain(), "the daemon has reloaded")
+            stats, _ = self.served()
+            self.assertGreater(stats["served"], 5)
+            if self.log().count(" started:") == builds:
+                return
+        self.fail("each reload made an image anew, though nothing had changed; log: " + self.log())
 
     def test_switched_off(self):
         self.manager.start("--user", "--discover", "false", "--cache", "none")
