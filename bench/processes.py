@@ -8,6 +8,7 @@ import contextlib
 import json
 import os
 import re
+import shutil
 import socket
 import struct
 import subprocess
@@ -113,6 +114,28 @@ def in_rounds(rounds, measure, modes=("off", "on"), warm_up=WARM_UP_ROUNDS):
             if number >= warm_up:
                 values[mode].append(value)
     return values
+
+
+def private_python(python, directory):
+    """An interpreter of its own below a directory, the library's entries being links: (program,
+    directory of the library, suffix of extension modules)."""
+    facts = subprocess.run(
+        [python, "-I", "-S", "-c",
+         "import os, sys, _imp\n"
+         "print(os.path.dirname(os.__file__), _imp.extension_suffixes()[0], "
+         "'python%d.%d' % sys.version_info[:2])"],
+        env=CLEAN, stdout=subprocess.PIPE, check=True, universal_newlines=True).stdout.split()
+    real, suffix, name = facts
+    program = os.path.join(directory, "bin", name)
+    library = os.path.join(directory, "lib", name)
+    os.makedirs(os.path.dirname(program))
+    os.makedirs(library)
+    for entry in os.listdir(real):
+        # A hook of this machine's own.
+        if not (entry.startswith("sitecustomize.") and entry.endswith(".so")):
+            os.symlink(os.path.join(real, entry), os.path.join(library, entry))
+    shutil.copy2(os.path.realpath(python), program)
+    return program, library, suffix
 
 
 # ---------------------------------------------------------------------------------------------

@@ -66,6 +66,28 @@ def one_at_a_time(python, statement, environments, rounds):
         modes=tuple(environments))
 
 
+def stopped(python, daemon, rounds):
+    """{mode: [milliseconds of `import json`]} of an interpreter that is off, on while the service is
+    stopped (its hook leads to what pycdsd.socket has removed), and on while nothing listens at the
+    socket (as where pycdsd is started by hand)."""
+    with tempfile.TemporaryDirectory(prefix="pycds-storm.") as directory:
+        client = daemon.environments(python)["on"]["PYTHONPATH"].split(":")[0]
+        clients = {"off": None, "stopped": os.path.join(directory, "nothing"), "no socket": client}
+        pythons = {}
+        for mode, client in clients.items():
+            program, library, suffix = processes.private_python(
+                python, os.path.join(directory, mode.replace(" ", "-")))
+            if client is not None:
+                os.symlink(os.path.join(client, "_pycds" + suffix),
+                           os.path.join(library, "sitecustomize" + suffix))
+            pythons[mode] = program
+        environment = dict(processes.CLEAN, PYCDS_SOCKET=daemon.socket + ".absent")
+        return processes.in_rounds(
+            rounds,
+            lambda mode: processes.run_once([pythons[mode], "-c", "import json"], environment)[0],
+            modes=tuple(clients))
+
+
 # ---------------------------------------------------------------------------------------------
 # All at once
 
@@ -193,6 +215,16 @@ def measure(python, daemon, options):
             name, medians["off"], medians["on"], ratio(values["on"], values["off"]),
             medians["no daemon"], late))
 
+    values = stopped(python, daemon, options.stops)
+    result["stopped"] = values
+    for mode in ("stopped", "no socket"):
+        late = [mine - other for mine, other in zip(values[mode], values["off"])]
+        quartiles = statistics.quantiles(late, n=4)
+        print("import json by the hook, %s: %+.3f ms (median of %d pairs, quartiles %+.3f to "
+              "%+.3f)" % ("daemon stopped" if mode == "stopped" else mode, statistics.median(late),
+                          len(late), quartiles[0], quartiles[2]))
+    if options.storms == 0:
+        return result
     measured = storms(python, environment, options.processes, options.storms)
     summary = summary_of_storms(measured)
     result["storm"] = {"processes": options.processes, "measured": measured, "summary": summary}
@@ -236,7 +268,9 @@ def main():
     parser.add_argument("--processes", type=int, default=200,
                         help="of a storm (default: %(default)d)")
     parser.add_argument("--storms", type=int, default=5,
-                        help="measured storms of each kind (default: %(default)d)")
+                        help="measured storms of each kind; 0: none (default: %(default)d)")
+    parser.add_argument("--stops", type=int, default=201,
+                        help="measured processes without a daemon (default: %(default)d)")
     parser.add_argument("--rounds", type=int, default=41,
                         help="measured processes of each kind, one at a time "
                              "(default: %(default)d)")

@@ -100,7 +100,15 @@ bool add_hook(Diagnosis& diagnosis, const Target& target, const Hook& hook, cons
     switch (hook.state) {
         case HookState::kOff: return false;
         case HookState::kOn:
-            diagnosis.add("hook", kOk, fmt::format("on {}, by {}", where, hook.file));
+            if (is_asleep(hook)) {
+                diagnosis.add("hook", kProblem,
+                              fmt::format("{} leads through {}, which is there only while "
+                                          "pycdsd.socket listens: run 'systemctl start "
+                                          "pycdsd.socket'",
+                                          hook.file, kRunningClients));
+            } else {
+                diagnosis.add("hook", kOk, fmt::format("on {}, by {}", where, hook.file));
+            }
             return true;
         case HookState::kStale:
             if (leads_to_client(hook, target)) {
@@ -125,17 +133,17 @@ bool add_hook(Diagnosis& diagnosis, const Target& target, const Hook& hook, cons
     return false;
 }
 
-void check_hook(Diagnosis& diagnosis, const Target& target, const std::string& library) {
+void check_hook(Diagnosis& diagnosis, const Target& target, const std::string& link) {
     bool any = false;
     if (const std::string path = client_on_python_path(target); !path.empty()) {
         diagnosis.add("hook", kOk, fmt::format("on by the environment: {} is in PYTHONPATH", path));
         any = true;
     }
     const bool base = add_hook(
-        diagnosis, target, stdlib_hook(target, library),
+        diagnosis, target, stdlib_hook(target, link),
         target.venv.empty() ? "for the interpreter" : "through the base of the environment");
     if (!target.venv.empty()) {
-        any |= add_hook(diagnosis, target, venv_hook(target, library), "in the environment");
+        any |= add_hook(diagnosis, target, venv_hook(target, link), "in the environment");
     }
     if (!any && !base) {
         diagnosis.add("hook", kProblem,
@@ -277,7 +285,7 @@ Result<Diagnosis> diagnose(const DoctorOptions& options, const std::string& want
     Diagnosis diagnosis;
     check_interpreter(diagnosis, *target);
     const std::string library = check_client(diagnosis, *target);
-    check_hook(diagnosis, *target, library);
+    check_hook(diagnosis, *target, library.empty() ? library : link_to(library));
     check_environment(diagnosis);
     check_daemon(diagnosis, *target, socket);
     Status run = check_run(diagnosis, *target, socket);

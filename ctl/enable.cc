@@ -72,7 +72,7 @@ Result<Outcome> enable(const std::string& name, bool if_enabled) {
     Result<Target> target = find_target(name);
     if (!target) return target.error();
     Result<std::string> found = find_library(*target);
-    const std::string library = found ? *found : std::string();
+    const std::string library = found ? link_to(*found) : std::string();
     const bool venv = !target->venv.empty();
     const Hook base = stdlib_hook(*target, library);
     const Hook hook = venv ? venv_hook(*target, library) : base;
@@ -95,7 +95,7 @@ Result<Outcome> enable(const std::string& name, bool if_enabled) {
     Status made = venv ? make_venv_hook(*target, library) : make_stdlib_hook(*target, library);
     if (!made) return made.error();
     const std::string file = venv ? target->venv_pth() : hook.file;
-    warn_of_writers(library, file);
+    warn_of_writers(*found, file);
     return Outcome{
         name, true, true, file,
         fmt::format("{}, by {}", hook.state == HookState::kOff ? "on" : "refreshed", file)};
@@ -237,7 +237,9 @@ void add_enable_command(CLI::App& app, const Globals&, Action& action) {
     command->footer(
         "An interpreter is on, together with all virtual environments made from it, by a symbolic "
         "link in the directory of its standard library; an environment whose base is off, by two "
-        "files in its site-packages. Processes that run stay as they are. 'pycdsctl disable' "
+        "files in its site-packages. Where pycdsd is a service of the system the link leads "
+        "through /run/pycds-client, which is there as long as pycdsd.socket listens: without it "
+        "Python is stock. Processes that run stay as they are. 'pycdsctl disable' "
         "removes these files; whatever else is in their place is not touched.\n\n"
         "JSON: \"results\" has for each PYTHON its \"name\", \"on\", \"changed\" and the \"file\" "
         "by which it is "

@@ -9,6 +9,8 @@
 #include <cerrno>
 #include <climits>
 #include <filesystem>
+#include <fstream>
+#include <iterator>
 #include <string_view>
 
 #include "src/common/os/unique_fd.h"
@@ -57,6 +59,22 @@ bool is_there(const std::string& path) {
 bool names_client(const fs::path& target) {
     return target.is_absolute() && target.filename().native().starts_with("_pycds.") &&
            target.parent_path().filename().native().starts_with("cpython-");
+}
+
+// Where systemd looks for units of the system (systemd.unit(5)).
+constexpr const char* kUnitDirectories[] = {"/etc/systemd/system", "/usr/local/lib/systemd/system",
+                                            "/usr/lib/systemd/system", "/lib/systemd/system"};
+
+// Does a unit make kRunningClients a link to this directory?
+bool socket_shows(const std::string& clients, const std::string& root) {
+    const std::string command = fmt::format(" {} {}\n", clients, kRunningClients);
+    for (const char* directory : kUnitDirectories) {
+        std::ifstream file(fmt::format("{}{}/pycdsd.socket", root, directory));
+        const std::string text{std::istreambuf_iterator<char>(file), {}};
+        // The first one found is the one that counts.
+        if (file.is_open()) return text.find(command) != std::string::npos;
+    }
+    return false;
 }
 
 HookState state_of_link(const std::string& path, const std::string& library) {
@@ -126,6 +144,17 @@ Status remove_file(const std::string& path) {
 
 }  // namespace
 
+std::string link_to(const std::string& library, const std::string& root) {
+    const fs::path path = library;
+    const fs::path version = path.parent_path();
+    // sd_booted(3)
+    if (!is_there(root + "/run/systemd/system") ||
+        !socket_shows(version.parent_path().native(), root)) {
+        return library;
+    }
+    return (kRunningClients / version.filename() / path.filename()).native();
+}
+
 Hook stdlib_hook(const Target& target, const std::string& library) {
     const std::string file = target.stdlib_hook();
     return {state_of_link(file, library), file};
@@ -143,8 +172,13 @@ Hook venv_hook(const Target& target, const std::string& library) {
 bool leads_to_client(const Hook& hook, const Target& target) {
     const fs::path library = link_text(hook.file);
     std::error_code ignored;
-    return names_client(library) && fs::is_regular_file(library, ignored) &&
+    return names_client(library) && (fs::is_regular_file(library, ignored) || is_asleep(hook)) &&
            library.parent_path().filename() == "cpython-" + target.python.version;
+}
+
+bool is_asleep(const Hook& hook) {
+    return link_text(hook.file).starts_with(std::string(kRunningClients) + '/') &&
+           !is_there(kRunningClients);
 }
 
 Status make_stdlib_hook(const Target& target, const std::string& library) {

@@ -10,6 +10,17 @@
 
 namespace pycds::ctl {
 
+// A link to the clients of the system's installation, which pycdsd.socket makes when it begins to
+// listen and removes when it stops. A hook that leads through it leads nowhere while no daemon can
+// answer: importlib then looks at one name that is not there, instead of loading a library. It lies
+// where only root can make it, unlike what is in the directory of the daemon.
+inline constexpr const char* kRunningClients = "/run/pycds-client";
+
+// What a link to `library`, find_library()'s, should hold: its path through kRunningClients if the
+// system is run by systemd and has a pycdsd.socket for just these clients, else `library`. `root` is
+// where the system is, without a slash at the end; for tests.
+std::string link_to(const std::string& library, const std::string& root = {});
+
 enum class HookState {
     kOff,      // nothing there
     kOn,       // as enable_target() makes it
@@ -22,13 +33,17 @@ struct Hook {
     std::string file;  // the one that decided
 };
 
-// What is in the directories of a target. `library` is find_library()'s, or empty if there is none:
-// then what is ours is stale.
+// What is in the directories of a target. `library` is link_to()'s, or empty if there is none: then
+// what is ours is stale.
 Hook stdlib_hook(const Target& target, const std::string& library);
 Hook venv_hook(const Target& target, const std::string& library);
 
-// Does the link of a hook lead to a client of the target's version, be it another pycdsctl's?
+// Does the link of a hook lead to a client of the target's version, be it another pycdsctl's? Also
+// if it is asleep.
 bool leads_to_client(const Hook& hook, const Target& target);
+
+// Does it lead through kRunningClients, and is that not there?
+bool is_asleep(const Hook& hook);
 
 // Makes the hook on, in one step or, in a virtual environment, two that can be seen one after the
 // other. Writes nothing unless all of it is ours or absent. kInvalidArgument: something foreign is

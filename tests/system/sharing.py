@@ -110,6 +110,6 @@ class Sharing(SystemCase):
         self.addCleanup(self.back_to_normal)
         answer = self.ctl("doctor", PYTHON, user="alice", check=False)
         self.assertNotEqual(answer.returncode, 0)
-        self.assertIn("systemctl", answer.stdout + answer.stderr)
+        self.assertIn("systemctl start pycdsd.socket", answer.stdout + answer.stderr)
 
 

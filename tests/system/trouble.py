@@ -97,7 +97,7 @@ class Trouble(SystemCase):
         self.stopped()
         self.machine.run("mkdir", "-p", os.path.dirname(SOCKET))
         self.machine.run("sh", "-c", "echo mine >" + SOCKET)
-        self.assertEqual(self.assert_stock(LIGHT), "no-daemon")
+        self.assertEqual(self.assert_stock(LIGHT), "no-client")
         answer = self.machine.run("pycdsd", "--socket", SOCKET, check=False, timeout=20)
         self.assertEqual(answer.returncode, 1)
         self.assertIn("is not a socket", answer.stderr)

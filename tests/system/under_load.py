@@ -97,5 +97,5 @@ class UnderLoad(SystemCase):
         self.machine.systemctl("disable", "--now", "pycdsd.service", "pycdsd.socket")
         self.addCleanup(self.wait_for_images)
         self.addCleanup(self.machine.systemctl, "enable", "--now", "pycdsd.service")
-        self.assertEqual(self.assert_stock(), "no-daemon")
+        self.assertEqual(self.assert_stock(), "no-client", "not even a library is loaded")
         self.summary("stopped", self.load(5))

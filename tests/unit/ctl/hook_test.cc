@@ -144,6 +144,38 @@ TEST_F(Hooks, NeedTheRightToWrite) {
     fs::permissions(target_.site_packages, fs::perms{0755});
 }
 
+TEST_F(Hooks, LeadThroughTheLinkOfTheSocketUnitOfTheSameClients) {
+    const std::string root = directory_ / "root";
+    const std::string asleep = fmt::format("{}/cpython-3.11.2/_pycds{}", kRunningClients, kSuffix);
+    EXPECT_EQ(link_to(library_, root), library_) << "there is no systemd";
+    fs::create_directories(root + "/run/systemd/system");
+    EXPECT_EQ(link_to(library_, root), library_) << "there is no unit";
+    const auto unit = [&](const std::string& place, const std::string& clients) {
+        fs::create_directories(root + place);
+        std::ofstream(root + place + "/pycdsd.socket")
+            << "[Socket]\nExecStartPost=/bin/ln -sfn " << clients << ' ' << kRunningClients << '\n';
+    };
+    unit("/usr/lib/systemd/system", directory_ / "pycds");
+    EXPECT_EQ(link_to(library_, root), asleep);
+    EXPECT_EQ(link_to(old_, root), old_) << "the unit is of other clients";
+    unit("/etc/systemd/system", "/opt/pycds/client");
+    EXPECT_EQ(link_to(library_, root), library_) << "the administrator's unit counts";
+}
+
+TEST_F(Hooks, AsleepAreOnAndOurs) {
+    if (fs::exists(kRunningClients)) GTEST_SKIP() << kRunningClients << " is there";
+    const std::string link = fmt::format("{}/cpython-3.11.2/_pycds{}", kRunningClients, kSuffix);
+    ASSERT_TRUE(make_stdlib_hook(target_, link).ok());
+    const Hook hook = stdlib_hook(target_, link);
+    EXPECT_EQ(hook.state, HookState::kOn);
+    EXPECT_TRUE(is_asleep(hook));
+    EXPECT_TRUE(leads_to_client(hook, target_));
+    EXPECT_EQ(stdlib_hook(target_, library_).state, HookState::kStale);
+    ASSERT_TRUE(make_stdlib_hook(target_, library_).ok());
+    EXPECT_FALSE(is_asleep(stdlib_hook(target_, library_)));
+    ASSERT_TRUE(remove_stdlib_hook(target_).ok());
+}
+
 TEST_F(Hooks, AreFoundWithoutInterpreters) {
     const std::string name = std::string("/sitecustomize") + kSuffix;
     std::vector<std::string> ours;
