@@ -39,8 +39,8 @@ constexpr Reason kRefusals[] = {
     {"optimization-level", "this level of -O is unknown: use none, -O or -OO"},
     {"no-cache-tag", "sys.implementation.cache_tag is missing or too long"},
     {"interpreter-moved",
-     "the interpreter is at another address than the image was made for, as position-independent "
-     "builds always are: use one that is loaded at a fixed address, as Debian's is"},
+     "types of the interpreter are not where they are in others of the same build: something has "
+     "replaced them, or two builds have one build-id"},
     // Of importlib.
     {"importlib-missing", "importlib has not the classes that are known of this version"},
     {"importlib-patched",
@@ -87,7 +87,6 @@ constexpr Reason kRefusals[] = {
     {"no-address-space",
      "the process has no room for the image: raise its limits of memory (ulimit -v, "
      "memory.max)"},
-    {"base-taken", "something else in the process is where the image belongs"},
 };
 
 constexpr Reason kMisses[] = {

@@ -28,12 +28,13 @@ bool put(PyObject* dict, const char* key, PyObject* value) {
 }
 
 PyObject* image_stats(const loader::MappedImage& image) {
-    return Py_BuildValue("{s:K,s:K,s:K,s:I,s:s}", "base",
+    return Py_BuildValue("{s:K,s:K,s:K,s:I,s:s,s:O}", "base",
                          static_cast<unsigned long long>(image.base()), "size",
                          static_cast<unsigned long long>(image.size()), "generation",
                          static_cast<unsigned long long>(image.generation()), "modules",
                          static_cast<unsigned>(image.root_count()), "domain",
-                         image.domain() == image::DomainKind::kSystem ? "system" : "user");
+                         image.domain() == image::DomainKind::kSystem ? "system" : "user",
+                         "relocated", image.relocation().moved() ? Py_True : Py_False);
 }
 
 PyObject* images_stats(uint64_t* bytes_mapped) {

@@ -80,9 +80,10 @@ const char* map_images(const link::Attachment& attachment,
             failure = problem;
             continue;
         }
-        say("image of %u modules, %llu bytes at 0x%llx", image->root_count(),
+        say("image of %u modules, %llu bytes at 0x%llx%s", image->root_count(),
             static_cast<unsigned long long>(image->size()),
-            static_cast<unsigned long long>(image->base()));
+            static_cast<unsigned long long>(image->base()),
+            image->relocation().moved() ? ", to be relocated" : "");
         server.keep_image();
     }
     return server.image_count() != 0 ? nullptr : failure;
@@ -108,6 +109,7 @@ const char* prepare() {
         if (std::strcmp(mode, "off") == 0) return "switched-off";
         verbose = std::strcmp(mode, "verbose") == 0;
         if (std::strcmp(mode, "keep-pages") == 0) loader::import_scope().keep_pages();
+        prepared.expectation.elsewhere = std::strcmp(mode, "relocate") == 0;
     }
     const char* socket = environment("PYCDS_SOCKET");
     if (socket == nullptr) socket = kSystemSocket;

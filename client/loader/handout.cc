@@ -8,7 +8,22 @@
 namespace pycds::loader {
 namespace {
 
-void intern_strings(MappedImage& image, const image::RootRecord& root) {
+// Makes the objects of a module right, but for its strings that are to be interned. False: they are
+// of no use.
+bool relocate(MappedImage& image, const image::RootRecord& root, Relocator& relocator) {
+    const uint32_t* at = image.intern_list(root);
+    const uint32_t* end = at + root.intern_size;
+    for (; at != end; at += 2 + at[1]) image.note_listed(at[0]);
+    if (!relocator.object(root.code_offset)) return false;
+    const image::FrozensetRecord* records = image.frozensets(root);
+    for (uint32_t i = 0; i < root.frozenset_count; ++i) {
+        const image::FrozensetRecord& record = records[i];
+        if (!relocator.slots(uint64_t{record.elements} * 8, record.count)) return false;
+    }
+    return true;
+}
+
+void intern_strings(MappedImage& image, const image::RootRecord& root, Relocator* relocator) {
     interning().make_room();
     const uint32_t* at = image.intern_list(root);
     const uint32_t* end = at + root.intern_size;
@@ -19,8 +34,11 @@ void intern_strings(MappedImage& image, const image::RootRecord& root) {
         // Canonical since another module of this image was handed out.
         if (!image.is_canonical(word)) {
             auto* string = image.at_word<PyObject>(word);
+            const bool needs_type = relocator != nullptr && !interning().has_dict();
+            if (needs_type) relocator->string(uint64_t{word} * 8);
             PyObject* known = interning().canonical(string);
             if (known == string) {
+                if (relocator != nullptr) relocator->string(uint64_t{word} * 8);
                 image.note_canonical(word);
             } else {
                 for (uint32_t i = 0; i < slots; ++i) {
@@ -69,7 +87,13 @@ bool fill_frozenset(const MappedImage& image, const image::FrozensetRecord& reco
 }  // namespace
 
 PyObject* prepare_module(MappedImage& image, const image::RootRecord& root) {
-    intern_strings(image, root);
+    if (image.relocation().needed()) {
+        Relocator relocator(image);
+        if (!relocate(image, root, relocator)) return nullptr;
+        intern_strings(image, root, &relocator);
+    } else {
+        intern_strings(image, root, nullptr);
+    }
     const image::FrozensetRecord* records = image.frozensets(root);
     for (uint32_t i = 0; i < root.frozenset_count; ++i) {
         if (!fill_frozenset(image, records[i])) {

@@ -77,6 +77,9 @@ void Interning::begin(const MappedImage* images, size_t count) {
     }
     images_ = images;
     image_count_ = count;
+    // That spares pages from being written. Where every slot is written anyway it would only write
+    // the strings, too.
+    if (images[0].relocation().moved()) return;
     PyObject* seen = PySet_New(nullptr);
     const bool known = seen != nullptr && for_each_running_code([&](PyCodeObject* code) {
         return add_constants(code, seen);

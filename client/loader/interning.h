@@ -13,10 +13,13 @@ namespace pycds::loader {
 class Interning {
   public:
     // With the first module that is asked for: finds and checks the dict of interned strings, and makes the
-    // startup strings of the first image the canonical ones, but for those that the program may hold by
-    // now because they are constants of the code that is running. The images stay where they are until the process ends. Without
+    // startup strings of the first image, unless that has to be relocated, the canonical ones, but for
+    // those that the program may hold by now because they are constants of the code that is running. The images stay where they are until the process ends. Without
     // the dict every string is interned by CPython's own function, which is as right and dirties more pages.
     void begin(const MappedImage* images, size_t count);
+
+    // Does canonical() find equal strings without a call of CPython's own functions?
+    bool has_dict() const { return dict_ != nullptr; }
 
     // Before strings of a module are made canonical.
     void make_room() const;

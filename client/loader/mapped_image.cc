@@ -8,7 +8,6 @@
 #include <cstdlib>
 #include <cstring>
 
-#include "client/interp/identity.h"
 #include "src/common/image/checksum.h"
 #include "src/common/image/validator.h"
 #include "src/common/os/sealed_memfd.h"
@@ -56,7 +55,6 @@ const char* MappedImage::map(int fd, const Expectation& expectation) {
     if (header.domain == image::DomainKind::kUser && header.domain_uid != expectation.uid) {
         return "image-of-another-user";
     }
-    if (header.runtime_base != expectation.runtime_base) return "interpreter-moved";
     if (!is_slot_base(header.requested_base)) return "image-base";
 
     if (!room_for(static_cast<uint64_t>(file_size), RLIMIT_AS) ||
@@ -66,24 +64,16 @@ const char* MappedImage::map(int fd, const Expectation& expectation) {
 
     // Read-only as a whole, then writable where the objects are: tables are never written, and
     // only writable private memory counts against RLIMIT_DATA and the commit limit.
-    void* wanted = reinterpret_cast<void*>(header.requested_base);
     const auto size = static_cast<size_t>(file_size);
-    void* got = mmap(wanted, size, PROT_READ, MAP_PRIVATE | MAP_FIXED_NOREPLACE, fd, 0);
-    if (got == MAP_FAILED) return errno == EEXIST ? "base-taken" : "no-address-space";
-    if (got != wanted) {  // kernels before 4.17 take the flag for a hint
-        munmap(got, size);
-        return "base-taken";
-    }
-    base_ = header.requested_base;
+    const char* failure = nullptr;
+    void* got = map_somewhere(fd, reinterpret_cast<void*>(header.requested_base), size,
+                              expectation.elsewhere, &failure);
+    if (got == nullptr) return failure;
+    base_ = reinterpret_cast<uint64_t>(got);
     size_ = size;
-    const char* failure = check_externals(header);
-    if (failure == nullptr &&
-        mprotect(reinterpret_cast<void*>(base_ + header.objects_begin),
-                 header.objects_end - header.objects_begin, PROT_READ | PROT_WRITE) != 0) {
-        failure = "no-memory";
-    }
+    failure = prepare_objects(header, expectation.runtime_base);
     if (failure != nullptr) {
-        munmap(wanted, size);
+        munmap(got, size);
         base_ = 0;
         size_ = 0;
         return failure;
@@ -92,26 +82,44 @@ const char* MappedImage::map(int fd, const Expectation& expectation) {
     return nullptr;
 }
 
-// The image refers to types and singletons by address; that they are where they were in the builder
-// follows from the identity, and is cheap to see with one's own eyes.
-const char* MappedImage::check_externals(const Header& header) {
-    const image::RegionEntry* region = image::find_region(header, RegionKind::kExternals);
-    const auto* entries = at<const image::ExternalReference>(region->offset);
-    for (uint64_t i = 0; i < region->count; ++i) {
-        const void* here = nullptr;
-        if (entries[i].kind == image::ExternalKind::kType) {
-            here = interp::type_address(static_cast<image::TypeIndex>(entries[i].index));
-        } else if (entries[i].kind == image::ExternalKind::kSingleton) {
-            here = interp::singleton_address(static_cast<image::SingletonIndex>(entries[i].index));
-        } else {
-            if (entries[i].kind == image::ExternalKind::kInternedDict) {
-                interned_dict_variable_ = reinterpret_cast<void* const*>(entries[i].address);
-            }
-            continue;
+// At the address that the image is laid out for, where pages need not be written to be right; if
+// something else is there, or on request, where the kernel likes.
+void* MappedImage::map_somewhere(int fd, void* wanted, size_t size, bool elsewhere,
+                                 const char** failure) {
+    if (!elsewhere) {
+        void* got = mmap(wanted, size, PROT_READ, MAP_PRIVATE | MAP_FIXED_NOREPLACE, fd, 0);
+        // Kernels before 4.17 take the flag for a hint.
+        if (got != MAP_FAILED) return got;
+        if (errno != EEXIST) {
+            *failure = "no-address-space";
+            return nullptr;
         }
-        if (reinterpret_cast<uint64_t>(here) != entries[i].address) return "interpreter-moved";
     }
+    void* got = mmap(nullptr, size, PROT_READ, MAP_PRIVATE, fd, 0);
+    if (got != MAP_FAILED) return got;
+    *failure = "no-address-space";
     return nullptr;
+}
+
+const char* MappedImage::prepare_objects(const Header& header, uint64_t runtime_base) {
+    const image::RegionEntry* region = image::find_region(header, RegionKind::kExternals);
+    const auto* externals = at<const image::ExternalReference>(region->offset);
+    if (const char* failure =
+            relocation_.prepare(header, externals, region->count, base_, runtime_base)) {
+        return failure;
+    }
+    for (uint64_t i = 0; i < region->count; ++i) {
+        if (externals[i].kind != image::ExternalKind::kInternedDict) continue;
+        interned_dict_variable_ =
+            reinterpret_cast<void* const*>(relocation_.here(externals[i].address));
+    }
+    // The file is mapped read-only as a whole: tables are never written, and only writable private
+    // memory counts against RLIMIT_DATA and the commit limit.
+    objects_begin_ = header.objects_begin;
+    objects_size_ = header.objects_end - header.objects_begin;
+    const bool writable =
+        mprotect(at<void>(objects_begin_), objects_size_, PROT_READ | PROT_WRITE) == 0;
+    return writable ? nullptr : "no-memory";
 }
 
 void MappedImage::locate_tables(const Header& header) {
@@ -150,7 +158,7 @@ const image::RootRecord* MappedImage::find_root(const char* path, size_t size) c
     }
 }
 
-PyObject* MappedImage::find_pattern(uint64_t hash) const {
+PyObject* MappedImage::find_pattern(uint64_t hash) {
     uint32_t begin = 0;
     uint32_t end = pattern_count_;
     while (begin < end) {
@@ -162,7 +170,10 @@ PyObject* MappedImage::find_pattern(uint64_t hash) const {
         }
     }
     const bool found = begin != pattern_count_ && patterns_[begin].hash == hash;
-    return found ? at_word<PyObject>(patterns_[begin].entry) : nullptr;
+    if (!found) return nullptr;
+    const uint64_t offset = uint64_t{patterns_[begin].entry} * 8;
+    if (relocation_.needed() && (right_ == nullptr || !Relocator(*this).object(offset))) return nullptr;
+    return at<PyObject>(offset);
 }
 
 bool MappedImage::taken(const image::RootRecord& root) const {
@@ -173,11 +184,17 @@ bool MappedImage::allocate_bitmaps() {
     const uint64_t taken = root_count_ / 8 + 1;
     const uint64_t pages = size_ / image::kPageSize / 8 + 1;
     const uint64_t canonical = strings_size_ / kStringSpacing / 8 + 1;
-    taken_ = static_cast<unsigned char*>(std::calloc(taken + 2 * pages + canonical, 1));
+    const uint64_t right =
+        relocation_.needed() ? objects_size_ / image::kObjectAlignment / 8 + 1 + canonical : 0;
+    taken_ = static_cast<unsigned char*>(std::calloc(taken + 2 * pages + canonical + right, 1));
     if (taken_ == nullptr) return false;
     pinned_ = taken_ + taken;
     given_back_ = pinned_ + pages;
     canonical_ = given_back_ + pages;
+    if (right != 0) {
+        listed_ = canonical_ + canonical;
+        right_ = listed_ + canonical;
+    }
     return true;
 }
 

@@ -7,6 +7,7 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "client/loader/relocation.h"
 #include "src/common/image/format.h"
 
 namespace pycds::loader {
@@ -17,12 +18,13 @@ class MappedImage {
     struct Expectation {
         uint8_t identity[16];
         uint64_t runtime_base;
-        uint32_t uid;  // effective
+        uint32_t uid;    // effective
+        bool elsewhere;  // not at the requested base, to see what becomes of that
     };
 
     // Maps the image behind `fd` (which stays the caller's and may be closed after) at the address
-    // it was laid out for. Returns nullptr, or why not, as a short stable name; then nothing is
-    // mapped. Nothing of the file is believed before seals, size and header are checked; its
+    // it was laid out for, or anywhere if that is taken. Returns nullptr, or why not, as a short stable
+    // name; then nothing is mapped. Nothing of the file is believed before seals, size and header are checked; its
     // contents were validated by the daemon before it sealed them.
     const char* map(int fd, const Expectation& expectation);
 
@@ -38,8 +40,13 @@ class MappedImage {
     // The root of a source path (no NUL needed), or nullptr.
     const image::RootRecord* find_root(const char* path, size_t size) const;
 
-    // The entry of the pattern with this hash (image::PatternRecord), or nullptr.
-    PyObject* find_pattern(uint64_t hash) const;
+    // The entry of the pattern with this hash (image::PatternRecord), right for this process, or
+    // nullptr.
+    PyObject* find_pattern(uint64_t hash);
+
+    // What is not where the builder had it. Objects are what they seem only after a Relocator has
+    // been there.
+    const Relocation& relocation() const { return relocation_; }
 
     const char* path_at(uint32_t offset) const { return paths_ + offset; }
     const uint32_t* intern_list(const image::RootRecord& root) const {
@@ -81,6 +88,21 @@ class MappedImage {
     }
     void note_canonical(uint32_t word_offset) { set(canonical_, string_number(word_offset)); }
 
+    // For Relocator. Strings that a module being handed out is going to intern: only those that become
+    // canonical are made right.
+    bool is_listed(uint64_t offset) const {
+        return offset - strings_offset_ < strings_size_ && test(listed_, string_number(offset));
+    }
+    void note_listed(uint32_t word_offset) { set(listed_, string_number(word_offset)); }
+
+    // For Relocator: the object is being made right. False if it was before.
+    bool note_right(uint64_t offset) {
+        const uint64_t number = (offset - objects_begin_) / image::kObjectAlignment;
+        if (right_ == nullptr || test(right_, number)) return false;
+        set(right_, number);
+        return true;
+    }
+
     // Pages that hold something of this process's own that must stay: never given back. Likewise.
     bool is_pinned(uint64_t offset) const { return test(pinned_, offset / image::kPageSize); }
     void pin(uint64_t offset) { set(pinned_, offset / image::kPageSize); }
@@ -99,7 +121,8 @@ class MappedImage {
         if (bitmap != nullptr) bitmap[bit / 8] |= static_cast<unsigned char>(1U << (bit % 8));
     }
     bool allocate_bitmaps();
-    const char* check_externals(const image::Header& header);
+    void* map_somewhere(int fd, void* wanted, size_t size, bool elsewhere, const char** failure);
+    const char* prepare_objects(const image::Header& header, uint64_t runtime_base);
     void locate_tables(const image::Header& header);
     uint64_t root_number(const image::RootRecord& root) const {
         return static_cast<uint64_t>(&root - roots_);
@@ -108,7 +131,10 @@ class MappedImage {
     // No two strings begin in the same 32 bytes: a header alone is larger.
     static constexpr uint64_t kStringSpacing = 32;
     uint64_t string_number(uint32_t word_offset) const {
-        return (uint64_t{word_offset} * 8 - strings_offset_) / kStringSpacing;
+        return string_number(uint64_t{word_offset} * 8);
+    }
+    uint64_t string_number(uint64_t offset) const {
+        return (offset - strings_offset_) / kStringSpacing;
     }
 
     uint64_t base_ = 0;
@@ -129,11 +155,16 @@ class MappedImage {
     void* const* interned_dict_variable_ = nullptr;
     uint64_t strings_offset_ = 0;  // the region of interned strings
     uint64_t strings_size_ = 0;
-    // Bitmaps, allocated with the first hand-out.
+    uint64_t objects_begin_ = 0;
+    uint64_t objects_size_ = 0;
+    Relocation relocation_;
+    // Bitmaps, allocated with the first hand-out, the last two only where they are needed.
     unsigned char* taken_ = nullptr;
     unsigned char* canonical_ = nullptr;
     unsigned char* pinned_ = nullptr;
     unsigned char* given_back_ = nullptr;
+    unsigned char* listed_ = nullptr;
+    unsigned char* right_ = nullptr;
 };
 
 }  // namespace pycds::loader

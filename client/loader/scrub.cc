@@ -227,6 +227,8 @@ class RegionScrub {
 
 uint64_t scrub(MappedImage& image, bool spare_functions) {
     if (static_cast<uint64_t>(sysconf(_SC_PAGESIZE)) != kPageSize) return 0;
+    // The file's page is nobody's there: whatever has been written is pinned.
+    if (image.relocation().moved()) return 0;
     const UniqueFd pagemap(open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC));
     if (!pagemap) return 0;
     const image::Header& header = *image.at<const image::Header>(0);

@@ -12,7 +12,7 @@
 namespace pycds::loader {
 
 // Gives back what can be given back of one image; returns how many pages that was. A page stays as
-// it is if anything in it matters: a redirected slot, a hash that dicts rely on, code that is
+// it is if anything in it matters: a redirected or relocated slot, a hash that dicts rely on, code that is
 // weakly referenced, instrumented or has data of others attached. Bytecode may be running, in this
 // thread and in others. Call with the GIL; runs no Python code and allocates nothing. Does nothing
 // where /proc/self/pagemap cannot be read.

@@ -140,22 +140,23 @@ std::string others(const std::vector<MapsEntry>& maps) {
     return list.empty() ? "it maps none; in it, _pycds.stats() says why" : list;
 }
 
-// The file that the process has at the requested base, if it begins as the image does. The header
-// has the checksum of all of it.
+// The file that the process maps as an image and that begins as this one does. The header has the checksum
+// of all of it.
 Result<std::optional<FileIdentity>> same_contents(const Process& process,
                                                   const std::vector<MapsEntry>& maps,
                                                   std::span<const std::byte> image) {
     image::Header header;
     std::memcpy(&header, image.data(), sizeof header);
-    const auto found = std::find_if(maps.begin(), maps.end(), [&](const MapsEntry& entry) {
-        return entry.begin == header.requested_base && entry.offset == 0 && entry.file.inode != 0;
-    });
-    if (found == maps.end()) return std::optional<FileIdentity>{};
-    std::byte page[kPageSize];
-    Status read = process.read_memory(found->begin, page);
-    if (!read) return read.error();
-    if (std::memcmp(page, image.data(), sizeof page) != 0) return std::optional<FileIdentity>{};
-    return std::optional<FileIdentity>{found->file};
+    for (const MapsEntry& entry : maps) {
+        if (entry.offset != 0 || entry.file.inode == 0) continue;
+        // By its name, if it lies elsewhere than it wants to.
+        if (entry.begin != header.requested_base && !entry.name.starts_with(kOurPrefix)) continue;
+        std::byte page[kPageSize];
+        Status read = process.read_memory(entry.begin, page);
+        if (!read) return read.error();
+        if (std::memcmp(page, image.data(), sizeof page) == 0) return std::optional(entry.file);
+    }
+    return std::optional<FileIdentity>{};
 }
 
 }  // namespace

@@ -4,6 +4,8 @@ Environment of a test run (set by CTest):
   PYCDS_BUILD     build tree: bin/pycdsd, bin/pycdsctl, client/
   PYCDS_PYTHON    the interpreter under test
   PYCDS_PRELOAD   libraries to preload into that interpreter (sanitizer run-times), or empty
+  PYCDS_MODE      what PYCDS is in processes with the client on, if a test does not say; "relocate" runs
+                  any test with images that are not where they want to be
 """
 import contextlib
 import json
@@ -21,11 +23,23 @@ import unittest
 BUILD = os.environ["PYCDS_BUILD"]
 PYTHON = os.environ.get("PYCDS_PYTHON", sys.executable)
 PRELOAD = os.environ.get("PYCDS_PRELOAD", "")
+MODE = os.environ.get("PYCDS_MODE", "")
 
 PYCDSD = os.path.join(BUILD, "bin", "pycdsd")
 PYCDSCTL = os.path.join(BUILD, "bin", "pycdsctl")
 
+ORACLE = os.path.join(os.path.dirname(os.path.abspath(__file__)), "oracle.py")
+
 WORKLOAD = "import flask, requests, pymongo"
+
+# Python functions in stock, built-in ones with the client on.
+REPLACED = {
+    "_frozen_importlib._ModuleLockManager.__enter__",
+    "_frozen_importlib._ModuleLockManager.__exit__",
+    "_frozen_importlib_external.FileFinder.find_spec",
+    "_frozen_importlib_external.SourceLoader.get_code",
+    "re._compiler.compile",
+}
 
 # Generous: sanitizer builds on a busy two-core machine. Nothing waits this long unless it hangs.
 DEADLINE = 240
@@ -139,6 +153,8 @@ class Daemon:
     def on(self, python, **extra):
         """The environment that switches the client on, as a user would: pycdsctl env."""
         lines = self.ctl("env", "--python", python).stdout.split()
+        if MODE:
+            extra.setdefault("PYCDS", MODE)
         return clean_environment(**dict(line.split("=", 1) for line in lines), **extra)
 
 
@@ -179,6 +195,24 @@ class PythonCase(unittest.TestCase):
         self.assertEqual(answer.returncode, 0, answer.stderr.decode())
         text, _, stats = answer.stdout.decode().rpartition("\n@@")
         return json.loads(stats), text
+
+    def describe(self, statement, environment):
+        """What a program can see of its modules after a statement (oracle.py)."""
+        answer = self.run_python(ORACLE, "describe", statement, environment=environment)
+        self.assertEqual(answer.returncode, 0, answer.stderr.decode())
+        seen = json.loads(answer.stdout)
+        # What the client puts in their place is no Python function any more.
+        for module in seen["modules"].values():
+            for name in list(module["functions"]):
+                if name.partition(":")[0] in REPLACED:
+                    del module["functions"][name]
+        return seen
+
+    def assert_same_modules(self, stock, served):
+        for name, module in stock["modules"].items():
+            self.assertTrue(module == served["modules"].get(name), name)
+        for part, value in stock.items():
+            self.assertTrue(value == served[part], "%s differs" % part)
 
     def assert_like_stock(self, *arguments, on=None, off=None, **options):
         """Same exit status and output with the client on as without it. Returns the former."""

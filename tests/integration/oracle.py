@@ -100,7 +100,8 @@ def describe(statement):
 def sources():
     import os
     import sysconfig
-    for directory in {sysconfig.get_path("stdlib"), "/usr/lib/python3/dist-packages"}:
+    for directory in {sysconfig.get_path("stdlib"), sysconfig.get_path("purelib"),
+                      "/usr/lib/python3/dist-packages"} & set(sys.path):
         for where, directories, files in os.walk(directory):
             directories[:] = sorted(d for d in directories if d != "__pycache__")
             for name in sorted(files):

@@ -208,25 +208,6 @@ class BadDaemon(harness.PythonCase):
             os.waitpid(child, 0)
             os.chmod(self.daemon.directory, 0o755)
 
-    def test_base_address_taken(self):
-        client = self.on()["PYTHONPATH"].split(":")[0]
-        program = (
-            "import ctypes, sys\n"
-            "libc = ctypes.CDLL(None)\n"
-            "libc.mmap.restype = ctypes.c_void_p\n"
-            "for slot in range(4):\n"
-            "    base = %d + slot * %d\n"
-            "    got = libc.mmap(ctypes.c_void_p(base), ctypes.c_size_t(4096), 0, 0x22 | 0x100000,"
-            " -1, ctypes.c_long(0))\n"
-            "    assert got == base, got\n"
-            "sys.path.insert(0, %r)\nimport _pycds\ndel sys.path[0]\n%s"
-            % (0x200000000000, 0x1000000000, client, "%s"))
-        on = {key: value for key, value in self.on().items() if key != "PYTHONPATH"}
-        answer = self.run_python("-c", program % REASON, environment=on)
-        self.assertEqual((answer.stdout.decode().strip(), answer.stderr), ("base-taken", b""))
-        answer = self.run_python("-c", program % PROGRAM, environment=on)
-        self.assertEqual((answer.returncode, answer.stdout), (3, b"[1] 8\n"))
-
     @unittest.skipIf(harness.PRELOAD, "sanitizers do not run under a limit of address space")
     def test_too_little_address_space(self):
         limit = 40 << 20

@@ -1,0 +1,195 @@
+#include "client/loader/relocation.h"
+
+#include <cstdlib>
+#include <cstring>
+
+#include "client/interp/common_layout.h"
+#include "client/interp/identity.h"
+#include "client/interp/internals.h"
+#include "client/loader/mapped_image.h"
+
+namespace pycds::loader {
+namespace {
+
+using image::ExternalKind;
+using image::ExternalReference;
+using image::TypeIndex;
+
+constexpr size_t number_of(TypeIndex type) {
+    return static_cast<size_t>(type);
+}
+
+// nullptr: only the builder knows what is there.
+const void* address_of(const ExternalReference& reference) {
+    switch (reference.kind) {
+        case ExternalKind::kType:
+            return interp::type_address(static_cast<image::TypeIndex>(reference.index));
+        case ExternalKind::kSingleton:
+            return interp::singleton_address(static_cast<image::SingletonIndex>(reference.index));
+        case ExternalKind::kRuntime:
+            if (reference.index >= pycds_runtime_size()) return nullptr;
+            return static_cast<const char*>(pycds_runtime_address()) + reference.index;
+        case ExternalKind::kInternedDict: break;
+    }
+    return nullptr;
+}
+
+// Parts of the file that holds the interpreter's types, which is loaded as a whole.
+bool moves_with_interpreter(ExternalKind kind) {
+    return kind == ExternalKind::kType || kind == ExternalKind::kSingleton ||
+           kind == ExternalKind::kRuntime || kind == ExternalKind::kInternedDict;
+}
+
+}  // namespace
+
+const char* Relocation::prepare(const image::Header& header, const ExternalReference* externals,
+                                uint64_t count, uint64_t base, uint64_t runtime_base) {
+    std::free(elsewhere_);  // of an image that could not be used
+    *this = {};
+    internal_delta_ = base - header.requested_base;
+    external_delta_ = runtime_base - header.runtime_base;
+    moved_ = internal_delta_ != 0 || external_delta_ != 0;
+    for (uint64_t i = 0; i < count; ++i) {
+        if (const char* failure = learn(externals[i], count)) return failure;
+    }
+    return ambiguous() ? "interpreter-moved" : nullptr;
+}
+
+// That everything is where it must be follows from the identity, and is cheap to see with one's own
+// eyes.
+const char* Relocation::learn(const ExternalReference& reference, size_t capacity) {
+    const auto here = reinterpret_cast<uint64_t>(address_of(reference));
+    if (reference.kind == ExternalKind::kType && reference.index < kTypes) {
+        types_[reference.index] = reference.address;
+        types_here_[reference.index] = here;
+    }
+    if (moves_with_interpreter(reference.kind)) {
+        const bool known = reference.kind != ExternalKind::kInternedDict;
+        if (known && here != reference.address + external_delta_) return "interpreter-moved";
+        if (reference.address < lowest_) lowest_ = reference.address;
+        if (reference.address > highest_) highest_ = reference.address;
+        return nullptr;
+    }
+    if (here == 0) return "interpreter-moved";
+    if (elsewhere_ == nullptr) {
+        elsewhere_ = static_cast<Elsewhere*>(std::malloc(capacity * sizeof *elsewhere_));
+        if (elsewhere_ == nullptr) return "no-memory";
+    }
+    elsewhere_[elsewhere_count_++] = {reference.address, here};
+    return nullptr;
+}
+
+// Could a word be taken for something else?
+bool Relocation::ambiguous() const {
+    for (size_t i = 0; i < elsewhere_count_; ++i) {
+        if (elsewhere_[i].address - lowest_ <= highest_ - lowest_) return true;
+    }
+    for (size_t i = 0; i < kTypes; ++i) {
+        for (size_t j = 0; j < kTypes; ++j) {
+            if (i != j && types_[i] != 0 && types_[i] == types_here_[j]) return true;
+        }
+    }
+    return false;
+}
+
+uint64_t Relocation::find_elsewhere(uint64_t address) const {
+    size_t begin = 0;
+    size_t end = elsewhere_count_;
+    while (begin < end) {
+        const size_t middle = begin + (end - begin) / 2;
+        if (elsewhere_[middle].address < address) {
+            begin = middle + 1;
+        } else {
+            end = middle;
+        }
+    }
+    const bool found = begin != elsewhere_count_ && elsewhere_[begin].address == address;
+    return found ? elsewhere_[begin].here : address;
+}
+
+Relocator::Relocator(MappedImage& image)
+    : image_(image), relocation_(image.relocation()), header_(*image.at<const image::Header>(0)) {}
+
+Relocator::~Relocator() {
+    if (waiting_ != few_) std::free(waiting_);
+}
+
+bool Relocator::object(uint64_t offset) {
+    visit(offset);
+    return work_off();
+}
+
+bool Relocator::slots(uint64_t offset, uint64_t count) {
+    for (uint64_t i = 0; i < count; ++i) slot(offset + i * sizeof(PyObject*));
+    return work_off();
+}
+
+void Relocator::string(uint64_t offset) {
+    const uint64_t type = offset + offsetof(PyObject, ob_type);
+    store(type, relocation_.type_here(number_of(TypeIndex::kStr)));
+}
+
+bool Relocator::work_off() {
+    while (ok_ && waiting_count_ != 0) {
+        const uint64_t offset = waiting_[--waiting_count_];
+        auto* object = image_.at<PyObject>(offset);
+        if (Py_TYPE(object) == &PyTuple_Type) {
+            const auto count = static_cast<uint64_t>(PyTuple_GET_SIZE(object));
+            const uint64_t items = offset + interp::kTupleItems;
+            ok_ = count <= (header_.objects_end - items) / sizeof(PyObject*);
+            for (uint64_t i = 0; ok_ && i < count; ++i) slot(items + i * sizeof(PyObject*));
+        } else if (Py_TYPE(object) == &PyCode_Type) {
+            for (const size_t pointer : interp::kCodePointers) slot(offset + pointer);
+        }
+    }
+    return ok_;
+}
+
+void Relocator::visit(uint64_t offset) {
+    const uint64_t type = offset + offsetof(PyObject, ob_type);
+    const size_t number = relocation_.type_number(*image_.at<uint64_t>(type));
+    if (number == Relocation::kTypes) return;
+    if (number == number_of(TypeIndex::kStr) && image_.is_listed(offset)) return;
+    if (number == number_of(TypeIndex::kTuple) || number == number_of(TypeIndex::kCode)) {
+        if (!image_.note_right(offset)) return;
+        push(offset);
+    }
+    store(type, relocation_.type_here(number));
+}
+
+void Relocator::slot(uint64_t offset) {
+    const uint64_t value = *image_.at<uint64_t>(offset);
+    const uint64_t target = value - header_.requested_base;
+    if (target < header_.objects_end) {
+        store(offset, value + relocation_.internal_delta());
+        visit(target);
+    } else {
+        store(offset, relocation_.here(value));
+    }
+}
+
+// What is right already is not written: its page stays clean.
+void Relocator::store(uint64_t offset, uint64_t value) {
+    auto* word = image_.at<uint64_t>(offset);
+    if (*word == value) return;
+    *word = value;
+    image_.pin(offset);
+}
+
+void Relocator::push(uint64_t offset) {
+    if (waiting_count_ == capacity_) {
+        const size_t size = capacity_ * sizeof *waiting_;
+        auto* more = static_cast<uint64_t*>(std::malloc(2 * size));
+        if (more == nullptr) {
+            ok_ = false;
+            return;
+        }
+        std::memcpy(more, waiting_, size);
+        if (waiting_ != few_) std::free(waiting_);
+        waiting_ = more;
+        capacity_ *= 2;
+    }
+    waiting_[waiting_count_++] = offset;
+}
+
+}  // namespace pycds::loader

@@ -1,0 +1,117 @@
+// An image in a process where not everything is where the builder had it: the interpreter is loaded
+// elsewhere (position-independent builds), or the image is mapped elsewhere than requested. Objects
+// are made right for the process lazily, a module when it is handed out, so that a process pays for
+// what it imports. Freestanding.
+#pragma once
+
+#include <Python.h>
+
+#include <cstddef>
+#include <cstdint>
+
+#include "src/common/image/format.h"
+
+namespace pycds::loader {
+
+class MappedImage;
+
+// What has become of the addresses that an image holds.
+class Relocation {
+  public:
+    // For an image that is mapped at `base`, with its header and its table of external references.
+    // `runtime_base` is where this process has the interpreter. Returns nullptr, or as a short
+    // stable name why the image is of no use: "interpreter-moved" if something is not where the
+    // identity says that it must be, "no-memory".
+    const char* prepare(const image::Header& header, const image::ExternalReference* externals,
+                        uint64_t count, uint64_t base, uint64_t runtime_base);
+
+    // Is anything not where the builder had it?
+    bool needed() const { return moved_ || elsewhere_count_ != 0; }
+    // Is the interpreter, or the image itself? Then nearly every object that is used is written.
+    bool moved() const { return moved_; }
+
+    // What is to be added to embedded pointers. Wraps around.
+    uint64_t internal_delta() const { return internal_delta_; }
+
+    // Where this process has the thing that the builder had at `address`, an external reference.
+    uint64_t here(uint64_t address) const {
+        if (address - lowest_ <= highest_ - lowest_) return address + external_delta_;
+        return elsewhere_count_ == 0 ? address : find_elsewhere(address);
+    }
+
+    // The type of an object, by what its ob_type is while it is as the builder made it; kTypes for
+    // anything else, as for one that is right already.
+    static constexpr size_t kTypes = static_cast<size_t>(image::TypeIndex::kCount);
+    size_t type_number(uint64_t address) const {
+        size_t number = 0;
+        while (number < kTypes && types_[number] != address) ++number;
+        return number;
+    }
+    uint64_t type_here(size_t number) const { return types_here_[number]; }
+
+  private:
+    struct Elsewhere {
+        uint64_t address;
+        uint64_t here;
+    };
+
+    const char* learn(const image::ExternalReference& reference, size_t capacity);
+    bool ambiguous() const;
+    uint64_t find_elsewhere(uint64_t address) const;
+
+    bool moved_ = false;
+    uint64_t internal_delta_ = 0;
+    uint64_t external_delta_ = 0;
+    // Of what moves with the interpreter: the builder's addresses lie between these.
+    uint64_t lowest_ = ~uint64_t{0};
+    uint64_t highest_ = 0;
+    uint64_t types_[kTypes] = {};
+    uint64_t types_here_[kTypes] = {};
+    // Of what does not, ascending in `address`.
+    Elsewhere* elsewhere_ = nullptr;
+    size_t elsewhere_count_ = 0;
+};
+
+// Makes objects of an image right: their types, and what their slots refer to. What is written is
+// pinned. Shared objects have no slots, and making one right twice is no different from once; of
+// those that have slots the image remembers which are right. Call with the GIL held, after take();
+// runs no Python code.
+class Relocator {
+  public:
+    explicit Relocator(MappedImage& image);
+    Relocator(const Relocator&) = delete;
+    Relocator& operator=(const Relocator&) = delete;
+    ~Relocator();
+
+    // The object at `offset` and all below it, but for the elements of frozensets, and for strings
+    // that the image has listed as to be interned. False: out of memory, or the image is not what
+    // it seems.
+    bool object(uint64_t offset);
+
+    // `count` slots one behind the other, and all below them.
+    bool slots(uint64_t offset, uint64_t count);
+
+    // The type of a string.
+    void string(uint64_t offset);
+
+  private:
+    void visit(uint64_t offset);
+    void slot(uint64_t offset);
+    void store(uint64_t offset, uint64_t value);
+    void push(uint64_t offset);
+    bool work_off();
+
+    static constexpr size_t kFew = 512;
+
+    MappedImage& image_;
+    const Relocation& relocation_;
+    const image::Header& header_;
+    // Offsets of objects whose slots are still to be seen to.
+    uint64_t few_[kFew];
+    uint64_t* waiting_ = few_;
+    size_t waiting_count_ = 0;
+    size_t capacity_ = kFew;
+    bool ok_ = true;
+};
+
+}  // namespace pycds::loader
