@@ -8,6 +8,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <cmath>
 #include <new>
 #include <optional>
 #include <span>
@@ -245,7 +246,7 @@ class Build {
 
     // The last check before anybody else sees the image: where it lies in memory, is every code
     // object equal to its source in the eyes of CPython itself? (Modules with frozensets are left
-    // out, which are empty until they are handed out.)
+    // out, which are empty until they are handed out, and those with NaNs, which equal nothing.)
     Status compare_with_sources(size_t size) {
         const uint64_t base = image::requested_base_of_slot(arguments_.parameters.slot);
         void* mapped = mmap(reinterpret_cast<void*>(base), size, PROT_READ | PROT_WRITE,
@@ -255,7 +256,7 @@ class Build {
             return errno_error("cannot map the image at its base");
         }
         for (const Module& module : graph_.modules()) {
-            if (has_frozenset(module)) continue;
+            if (!is_comparable(module)) continue;
             auto* copy = reinterpret_cast<PyObject*>(base + graph_.nodes()[module.code].offset);
             const int equal = PyObject_RichCompareBool(copy, module.owner, Py_EQ);
             PyErr_Clear();
@@ -267,10 +268,16 @@ class Build {
         return Ok{};
     }
 
-    bool has_frozenset(const Module& module) const {
+    bool is_comparable(const Module& module) const {
         const auto begin = graph_.nodes().begin() + module.first_node;
-        return std::any_of(begin, begin + module.node_count, [](const Node& node) {
-            return node.type == image::TypeIndex::kFrozenset;
+        return std::none_of(begin, begin + module.node_count, [](const Node& node) {
+            if (node.type == image::TypeIndex::kFrozenset) return true;
+            if (node.type == image::TypeIndex::kFloat) {
+                return std::isnan(PyFloat_AS_DOUBLE(node.source));
+            }
+            if (node.type != image::TypeIndex::kComplex) return false;
+            return std::isnan(PyComplex_RealAsDouble(node.source)) ||
+                   std::isnan(PyComplex_ImagAsDouble(node.source));
         });
     }
 

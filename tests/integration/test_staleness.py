@@ -172,6 +172,12 @@ class Modules(harness.PythonCase):
         self.assert_like_stock("-B", "--check-hash-based-pycs", "always", "-c", SHOW, on=self.on(),
                                cwd=self.directory)
 
+    def test_a_constant_that_equals_nothing(self):
+        path = self.write("m_good", "def answer():\n    return repr(1e400 * 0), -(1e400 * 0j)\n")
+        self.build([path])
+        self.assertEqual(self.served(SHOW)[0]["served"], 1)
+        self.assert_like_stock("-c", SHOW, on=self.on(), cwd=self.directory)
+
     def test_second_request_gets_its_own_code(self):
         path = self.write("m_good", self.GOOD)
         self.build([path])
