@@ -6,7 +6,7 @@
 
 root=$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")/.." && pwd)
 
-for variable in $(compgen -e | grep -E '^(PYTHON|PYCDS_SOCKET$|PYCDS$)'); do
+for variable in $(compgen -e | grep -E '^(PYTHON|PYCDS_(SOCKET|STATS)$|PYCDS$)'); do
     unset "$variable"
 done
 export LANG=C.UTF-8 LC_ALL=C.UTF-8

@@ -1,6 +1,8 @@
 #include "client/ext/start.h"
 
 #include <Python.h>
+#include <fcntl.h>
+#include <limits.h>
 #include <sys/prctl.h>
 #include <sys/un.h>
 #include <time.h>
@@ -21,6 +23,7 @@
 #include "client/loader/interning.h"
 #include "client/loader/patterns.h"
 #include "src/common/image/checksum.h"
+#include "src/common/os/unique_fd.h"
 
 namespace pycds::ext {
 namespace {
@@ -60,7 +63,52 @@ const char* environment(const char* name) {
 
 bool attach();
 
+// Where a line is to go when the process ends, and of which process: what a fork inherited is its
+// parent's to tell.
+constinit char stats_file[PATH_MAX];
+constinit pid_t stats_pid = 0;
+
+void note_stats_file() {
+    const char* file = environment("PYCDS_STATS");
+    if (file == nullptr || std::strlen(file) >= sizeof stats_file) return;
+    std::strcpy(stats_file, file);
+    stats_pid = getpid();
+}
+
+// What stats() would say, as a line of JSON. Whoever cannot write it says nothing: nobody reads.
+void write_stats() {
+    if (stats_file[0] == '\0' || stats_pid != getpid()) return;
+    char line[1024];
+    size_t size = 0;
+    const auto add = [&](const char* format, auto... arguments) {
+        const int added = std::snprintf(line + size, sizeof line - size, format, arguments...);
+        if (added > 0 && static_cast<size_t>(added) < sizeof line - size) {
+            size += static_cast<size_t>(added);
+        }
+    };
+    const loader::CodeServer& server = loader::code_server();
+    add("{\"pid\": %d, \"reason\": \"%s\", \"served\": %llu, \"found\": %llu, \"patterns\": %llu, "
+        "\"misses\": {",
+        static_cast<int>(stats_pid), why_not == nullptr ? "" : why_not,
+        static_cast<unsigned long long>(server.served()),
+        static_cast<unsigned long long>(loader::finder_server().found()),
+        static_cast<unsigned long long>(loader::pattern_server().served()));
+    const char* separator = "";
+    for (unsigned i = 0; i < static_cast<unsigned>(loader::Miss::kCount); ++i) {
+        const auto miss = static_cast<loader::Miss>(i);
+        if (server.misses(miss) == 0) continue;
+        add("%s\"%s\": %llu", separator, loader::miss_name(miss),
+            static_cast<unsigned long long>(server.misses(miss)));
+        separator = ", ";
+    }
+    add("}}\n");
+    const UniqueFd file(open(stats_file, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0644));
+    if (file) [[maybe_unused]]
+        const ssize_t written = write(file.get(), line, size);
+}
+
 void disarm_at_exit() {
+    write_stats();
     why_not = "finalized";
     loader::code_server().disarm();
     loader::finder_server().disarm();
@@ -127,6 +175,8 @@ const char* prepare() {
     }
     image::identity_digest(identity, prepared.expectation.identity);
     prepared.seccomp = seccomp_mode();
+
+    note_stats_file();
 
     if (const char* failure = loader::code_server().install(attach)) return failure;
     // Works on its own; without it finding modules is as fast as stock.
