@@ -14,9 +14,14 @@ constinit FinderServer server;
 
 constexpr const char* kMethodNames[] = {"_get_spec", "_fill_cache"};
 constexpr size_t kGetSpec = 0;
-constexpr const char* kFunctionNames[] = {"_path_stat",  "_path_join",  "_path_isfile",
-                                          "_path_isdir", "_relax_case", "spec_from_file_location"};
+constexpr const char* kFunctionNames[] = {
+    "_path_stat",  "_path_join",        "_path_isfile",           "_path_isdir",
+    "_relax_case", "_path_is_mode_type", "spec_from_file_location"};
 constexpr size_t kRelaxCase = 4;
+constexpr Global kGlobals[] = {
+    {"_os", "posix"}, {"_bootstrap", "_frozen_importlib"}, {"sys", "sys"}};
+constexpr const char* kMessageName[] = {"_verbose_message"};
+constexpr Builtin kBuiltins[] = {{"posix", "stat"}};
 
 constexpr const char* kAttributeNames[] = {"path", "_path_mtime", "_path_cache", "_loaders"};
 enum Attribute { kPath, kMtime, kCache, kLoaders, kAttributes };
@@ -152,12 +157,18 @@ const char* FinderServer::install() {
         return "no-memory";
     }
     original_ = _PyType_Lookup(type_, name);
-    if (!is_function_of(original_, globals) ||
+    PyObject* bootstrap = PyImport_AddModule("_frozen_importlib");  // borrowed
+    flags_ = PySys_GetObject("flags");
+    if (!is_function_of(original_, globals) || bootstrap == nullptr || flags_ == nullptr ||
         !methods_.pin_methods(type_, kMethodNames, globals) ||
-        !functions_.pin_globals(kFunctionNames, globals)) {
+        !functions_.pin_globals(kFunctionNames, globals) || !globals_.pin(kGlobals, globals) ||
+        !message_.pin_globals(kMessageName, PyModule_GetDict(bootstrap)) ||
+        !builtins_.pin(kBuiltins)) {
+        PyErr_Clear();
         return "importlib-patched";
     }
     Py_INCREF(original_);
+    Py_INCREF(flags_);
     // False wherever file names keep their case; elsewhere the original looks in another cache.
     PyObject* relaxed = PyObject_CallNoArgs(functions_.function(kRelaxCase));
     const bool exact_case = relaxed == Py_False;
@@ -199,7 +210,8 @@ PyObject* FinderServer::find_spec(PyObject* self, PyObject* const* arguments, Py
 bool FinderServer::may_serve(PyObject* finder, PyObject* fullname) const {
     return armed_ && Py_TYPE(finder) == type_ && PyUnicode_CheckExact(fullname) &&
            pycds_in_main_interpreter() && !pycds_import_is_watched() && methods_.unchanged() &&
-           functions_.unchanged();
+           functions_.unchanged() && globals_.unchanged() && message_.unchanged() &&
+           builtins_.unchanged() && PySys_GetObject("flags") == flags_;
 }
 
 bool FinderServer::serve(PyObject* finder, PyObject* fullname, PyObject* target,

@@ -45,7 +45,11 @@ class FinderServer {
     PyObject* own_name_ = nullptr;
     PyObject* attributes_[4] = {};
     PinnedFunctions<2> methods_;
-    PinnedFunctions<6> functions_;
+    PinnedFunctions<7> functions_;
+    PinnedGlobals<3> globals_;
+    PinnedFunctions<1> message_;
+    PinnedBuiltins<1> builtins_;
+    PyObject* flags_ = nullptr;
 };
 
 FinderServer& finder_server();

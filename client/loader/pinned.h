@@ -29,8 +29,10 @@ inline bool is_function_of(PyObject* object, PyObject* globals) {
            PyFunction_GET_GLOBALS(object) == globals;
 }
 
-// Puts `original` back in the place of `installed`, if that is still there. No exception is left set.
-inline void restore_method(PyTypeObject* type, PyObject* name, PyObject* installed, PyObject* original) {
+// Puts `original` back in the place of `installed`, if that is still there. No exception is left
+// set.
+inline void restore_method(PyTypeObject* type, PyObject* name, PyObject* installed,
+                           PyObject* original) {
     if (type == nullptr || installed == nullptr ||
         PyDict_GetItemWithError(type->tp_dict, name) != installed ||
         PyObject_SetAttr(reinterpret_cast<PyObject*>(type), name, original) != 0) {
@@ -58,6 +60,12 @@ inline PyObject* call_method(PyObject* function, PyObject* self, PyObject* const
     return result;
 }
 
+// The code that a Python function runs, which a program may exchange, too; nullptr for all else.
+// Borrowed.
+inline PyObject* code_of(PyObject* object) {
+    return object != nullptr && PyFunction_Check(object) ? PyFunction_GET_CODE(object) : nullptr;
+}
+
 // N functions found by name, in a class or in a module's namespace. References are kept for the
 // life of the process.
 template <size_t N>
@@ -77,7 +85,7 @@ class PinnedFunctions {
     // A look-up in a type is a hit in CPython's method cache: some nanoseconds.
     bool unchanged() const {
         for (size_t i = 0; i < N; ++i) {
-            if (look_up(i) != values_[i]) return false;
+            if (look_up(i) != values_[i] || code_of(values_[i]) != codes_[i]) return false;
         }
         return true;
     }
@@ -97,6 +105,7 @@ class PinnedFunctions {
             values_[i] = look_up(i);
             if (!is_function_of(values_[i], globals)) return false;
             Py_INCREF(values_[i]);
+            codes_[i] = Py_NewRef(code_of(values_[i]));
         }
         return true;
     }
@@ -110,6 +119,86 @@ class PinnedFunctions {
     PyObject* globals_ = nullptr;
     PyObject* names_[N] = {};
     PyObject* values_[N] = {};
+    PyObject* codes_[N] = {};
+};
+
+// N entries of namespaces. References are kept for the life of the process.
+template <size_t N>
+class PinnedEntries {
+  public:
+    bool unchanged() const {
+        for (size_t i = 0; i < N; ++i) {
+            if (PyDict_GetItemWithError(dicts_[i], names_[i]) != values_[i]) return false;
+        }
+        return true;
+    }
+
+  protected:
+    // What is there, borrowed, or nullptr; no exception is left set.
+    PyObject* pin(size_t i, const char* name, PyObject* dict) {
+        names_[i] = PyUnicode_InternFromString(name);
+        dicts_[i] = Py_NewRef(dict);
+        PyObject* value = names_[i] == nullptr ? nullptr : PyDict_GetItemWithError(dict, names_[i]);
+        if (value == nullptr) PyErr_Clear();
+        values_[i] = Py_XNewRef(value);
+        return value;
+    }
+
+  private:
+    PyObject* dicts_[N] = {};
+    PyObject* names_[N] = {};
+    PyObject* values_[N] = {};
+};
+
+// A global of a module: a module that it has imported, a constant.
+struct Global {
+    const char* name;
+    const char* module;  // that it is, or nullptr
+};
+
+template <size_t N>
+class PinnedGlobals : public PinnedEntries<N> {
+  public:
+    // False if one is missing or is not the module that it ought to be; no exception is left set.
+    bool pin(const Global (&globals)[N], PyObject* dict) {
+        PyObject* modules = PyImport_GetModuleDict();  // borrowed
+        for (size_t i = 0; i < N; ++i) {
+            PyObject* value = PinnedEntries<N>::pin(i, globals[i].name, dict);
+            if (value == nullptr) return false;
+            if (globals[i].module != nullptr &&
+                PyDict_GetItemString(modules, globals[i].module) != value) {
+                PyErr_Clear();
+                return false;
+            }
+        }
+        return true;
+    }
+};
+
+struct Builtin {
+    const char* module;
+    const char* name;
+};
+
+template <size_t N>
+class PinnedBuiltins : public PinnedEntries<N> {
+  public:
+    // False if one is missing or is no built-in function; no exception is left set.
+    bool pin(const Builtin (&builtins)[N]) {
+        PyObject* modules = PyImport_GetModuleDict();  // borrowed
+        for (size_t i = 0; i < N; ++i) {
+            PyObject* module = PyDict_GetItemString(modules, builtins[i].module);  // borrowed
+            PyObject* value =
+                module == nullptr || !PyModule_Check(module)
+                    ? nullptr
+                    : PinnedEntries<N>::pin(i, builtins[i].name, PyModule_GetDict(module));
+            if (value == nullptr || !PyCFunction_Check(value)) {
+                PyErr_Clear();
+                return false;
+            }
+        }
+        return true;
+    }
 };
 
 }  // namespace pycds::loader

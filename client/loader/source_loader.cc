@@ -10,30 +10,46 @@ constexpr const char* kMethodNames[] = {"get_filename",   "path_stats", "get_dat
                                         "source_to_code", "set_data",   "_cache_bytecode"};
 constexpr size_t kInstanceMethods = 3;
 
-// Globals of the module that it calls.
-constexpr const char* kFunctionNames[] = {"cache_from_source",        "_classify_pyc",
-                                          "_validate_timestamp_pyc",  "_validate_hash_pyc",
-                                          "_compile_bytecode",        "_path_stat",
-                                          "_check_name"};
+// Globals of the module that it calls, and that those call.
+constexpr const char* kFunctionNames[] = {
+    "cache_from_source",  "_classify_pyc",     "_validate_timestamp_pyc",
+    "_validate_hash_pyc", "_compile_bytecode", "_path_stat",
+    "_check_name",        "_path_split",       "_path_join",
+    "_unpack_uint32"};
+
+// What else they use of it: modules, and what names the .pyc and tells whether it is valid.
+constexpr Global kGlobals[] = {{"_os", "posix"},
+                               {"_io", "_io"},
+                               {"marshal", "marshal"},
+                               {"_imp", "_imp"},
+                               {"_bootstrap", "_frozen_importlib"},
+                               {"sys", "sys"},
+                               {"MAGIC_NUMBER", nullptr},
+                               {"_PYCACHE", nullptr},
+                               {"_OPT", nullptr},
+                               {"BYTECODE_SUFFIXES", nullptr}};
+
+// Tells of each step.
+constexpr const char* kMessageName[] = {"_verbose_message"};
 
 // Built-in functions that those call. Who replaces one of them (a virtual file system, a tracer of
-// imports) wants to be called.
-struct Builtin {
-    const char* module;
-    const char* name;
-};
+// imports) wants to be called. open_code() imports _io.
 constexpr Builtin kBuiltins[] = {{"posix", "stat"},
                                  {"marshal", "loads"},
                                  {"_io", "open_code"},
-                                 {"_imp", "_fix_co_filename"}};
+                                 {"_imp", "_fix_co_filename"},
+                                 {"builtins", "__import__"}};
 
-PyObject* intern(const char* text) { return PyUnicode_InternFromString(text); }
+PyObject* intern(const char* text) {
+    return PyUnicode_InternFromString(text);
+}
 
 }  // namespace
 
 const char* SourceLoader::inspect() {
     PyObject* globals = nullptr;
-    if (!find_importlib_class("_frozen_importlib_external", "SourceFileLoader", &type_, &globals)) return "importlib-missing";
+    if (!find_importlib_class("_frozen_importlib_external", "SourceFileLoader", &type_, &globals))
+        return "importlib-missing";
 
     get_code_name_ = intern("get_code");
     name_name_ = intern("name");
@@ -46,8 +62,12 @@ const char* SourceLoader::inspect() {
     original_ = _PyType_Lookup(type_, get_code_name_);
     if (!is_function_of(original_, globals)) return "importlib-patched";
     Py_INCREF(original_);
-    if (!methods_.pin_methods(type_, kMethodNames, globals) ||
-        !functions_.pin_globals(kFunctionNames, globals) || !pin_builtins()) {
+    PyObject* bootstrap = PyImport_AddModule("_frozen_importlib");  // borrowed
+    if (bootstrap == nullptr || !methods_.pin_methods(type_, kMethodNames, globals) ||
+        !functions_.pin_globals(kFunctionNames, globals) || !globals_.pin(kGlobals, globals) ||
+        !message_.pin_globals(kMessageName, PyModule_GetDict(bootstrap)) ||
+        !builtins_.pin(kBuiltins)) {
+        PyErr_Clear();
         return "importlib-patched";
     }
 
@@ -62,27 +82,6 @@ const char* SourceLoader::inspect() {
         return "sys-patched";
     }
     return nullptr;
-}
-
-bool SourceLoader::pin_builtins() {
-    static_assert(sizeof kBuiltins / sizeof *kBuiltins == kBuiltinCount);
-    PyObject* modules = PyImport_GetModuleDict();  // borrowed
-    for (size_t i = 0; i < kBuiltinCount; ++i) {
-        PyObject* module = PyDict_GetItemString(modules, kBuiltins[i].module);  // borrowed
-        builtin_names_[i] = intern(kBuiltins[i].name);
-        if (module == nullptr || !PyModule_Check(module) || builtin_names_[i] == nullptr) {
-            PyErr_Clear();
-            return false;
-        }
-        builtin_dicts_[i] = Py_NewRef(PyModule_GetDict(module));
-        builtins_[i] = PyDict_GetItemWithError(builtin_dicts_[i], builtin_names_[i]);
-        if (builtins_[i] == nullptr || !PyCFunction_Check(builtins_[i])) {
-            PyErr_Clear();
-            return false;
-        }
-        Py_INCREF(builtins_[i]);
-    }
-    return true;
 }
 
 // The class in whose namespace the original stands: what overrides or replaces it goes on doing so.
@@ -113,11 +112,9 @@ void SourceLoader::uninstall() {
 }
 
 bool SourceLoader::unchanged() const {
-    if (!methods_.unchanged() || !functions_.unchanged()) return false;
-    for (size_t i = 0; i < kBuiltinCount; ++i) {
-        if (PyDict_GetItemWithError(builtin_dicts_[i], builtin_names_[i]) != builtins_[i]) {
-            return false;
-        }
+    if (!methods_.unchanged() || !functions_.unchanged() || !globals_.unchanged() ||
+        !message_.unchanged() || !builtins_.unchanged()) {
+        return false;
     }
     // The name of the .pyc depends on these (cache_from_source).
     if (PySys_GetObject("pycache_prefix") != Py_None) return false;
@@ -160,8 +157,8 @@ bool SourceLoader::accepts(PyObject* loader, PyObject* name, PyObject** path) co
 
 bool SourceLoader::hash_pycs_are_checked() const {
     PyObject* module = PyImport_AddModule("_imp");  // borrowed
-    PyObject* mode = module == nullptr ? nullptr
-                                       : PyObject_GetAttrString(module, "check_hash_based_pycs");
+    PyObject* mode =
+        module == nullptr ? nullptr : PyObject_GetAttrString(module, "check_hash_based_pycs");
     const bool unchecked = mode != nullptr && PyUnicode_Check(mode) &&
                            PyUnicode_CompareWithASCIIString(mode, "always") != 0;
     Py_XDECREF(mode);

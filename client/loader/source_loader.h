@@ -36,9 +36,6 @@ class SourceLoader {
     bool hash_pycs_are_checked() const;
 
   private:
-    static constexpr size_t kBuiltinCount = 4;
-
-    bool pin_builtins();
     PyTypeObject* defining_type() const;
 
     PyTypeObject* type_ = nullptr;
@@ -46,10 +43,10 @@ class SourceLoader {
     PyTypeObject* installed_in_ = nullptr;
     PyObject* installed_ = nullptr;
     PinnedFunctions<6> methods_;
-    PinnedFunctions<7> functions_;
-    PyObject* builtin_dicts_[kBuiltinCount] = {};
-    PyObject* builtin_names_[kBuiltinCount] = {};
-    PyObject* builtins_[kBuiltinCount] = {};
+    PinnedFunctions<10> functions_;
+    PinnedGlobals<10> globals_;
+    PinnedFunctions<1> message_;
+    PinnedBuiltins<5> builtins_;
     PyObject* get_code_name_ = nullptr;
     PyObject* name_name_ = nullptr;
     PyObject* path_name_ = nullptr;
