@@ -57,6 +57,14 @@ build::LauncherOptions launcher_options(const config::Options& options) {
                                   options.build_memory_mib << 20, options.image_budget_mib << 20};
 }
 
+void say_how_confined(const build::ProcessLauncher& launcher) {
+    if (!launcher.sandbox()) {
+        log_error(launcher.sandbox().error().message + ": no image will be made");
+    } else if (!launcher.sandbox()->confines_reading()) {
+        log_notice("this kernel has no Landlock: while they start, builders can read what I can");
+    }
+}
+
 // What a daemon that runs can change.
 void apply_options(const config::Options& options, core::Service* service,
                    build::ProcessLauncher* launcher, core::Discovery* discovery) {
@@ -93,6 +101,7 @@ Status run(const config::Options& options, int argc, char** argv) {
     const discover::Interpreters interpreters;  // outlives the worker, as the policy does
     ipc::AsioLoop loop;
     build::ProcessLauncher launcher(loop, launcher_options(options));
+    say_how_confined(launcher);
     core::ServiceOptions service_options;
     service_options.daemon_uid = geteuid();
     service_options.pid = getpid();

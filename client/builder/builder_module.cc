@@ -15,12 +15,14 @@
 #include <string>
 #include <vector>
 
+#include "client/builder/confinement.h"
 #include "client/builder/image_writer.h"
 #include "client/builder/interned_dict.h"
 #include "client/builder/marshal_scan.h"
 #include "client/builder/object_graph.h"
 #include "client/builder/pyc_file.h"
 #include "client/builder/recorder.h"
+#include "client/builder/whereabouts.h"
 #include "client/interp/identity.h"
 #include "client/interp/internals.h"
 #include "src/common/image/validator.h"
@@ -34,12 +36,19 @@ struct Arguments {
     int plan_fd = -1;
     int out_fd = -1;
     int report_fd = -1;
+    int filter_fd = -1;
     PyObject* look_for_patterns = nullptr;  // borrowed; called with each module's code object
     PyObject* compile_patterns = nullptr;   // borrowed; returns lists of entries and of constants
     ImageParameters parameters;
 };
 
-Result<std::vector<std::string>> read_plan(int fd) {
+struct PlannedSource {
+    std::string path;
+    uint64_t offset = 0;  // in the plan
+};
+
+// By path.
+Result<std::vector<PlannedSource>> read_plan(int fd) {
     std::string text;
     char buffer[1 << 16];
     for (;;) {
@@ -49,7 +58,7 @@ Result<std::vector<std::string>> read_plan(int fd) {
         if (n == 0) break;
         text.append(buffer, static_cast<size_t>(n));
     }
-    std::vector<std::string> plan;
+    std::vector<PlannedSource> plan;
     size_t at = 0;
     while (at < text.size()) {
         const size_t end = text.find('\0', at);
@@ -57,10 +66,11 @@ Result<std::vector<std::string>> read_plan(int fd) {
             return Error{ErrorCode::kInvalidArgument,
                          "the plan is malformed at byte " + std::to_string(at)};
         }
-        plan.push_back(text.substr(at, end - at));
+        plan.push_back({text.substr(at, end - at), at});
         at = end + 1;
     }
-    std::sort(plan.begin(), plan.end());
+    std::sort(plan.begin(), plan.end(),
+              [](const auto& a, const auto& b) { return a.path < b.path; });
     return plan;
 }
 
@@ -102,9 +112,10 @@ class Build {
         std::replace(version.begin(), version.end(), '\n', ' ');
         arguments_.parameters.python = version;
 
-        Result<std::vector<std::string>> plan = read_plan(arguments_.plan_fd);
+        Result<std::vector<PlannedSource>> plan = read_plan(arguments_.plan_fd);
         if (!plan) return std::move(plan).error();
-        gather(*plan);
+        const Status gathered = gather(*plan);
+        if (!gathered) return gathered;
         report("progress " + std::to_string(plan->size()) + " " + std::to_string(plan->size()));
         add_patterns();
 
@@ -138,21 +149,47 @@ class Build {
         [[maybe_unused]] const ssize_t n = ::write(arguments_.report_fd, text.data(), text.size());
     }
 
-    void gather(const std::vector<std::string>& plan) {
-        constexpr size_t kReportEvery = 64;
+    // First all files are read, then the builder confines itself, then their contents are believed.
+    Status gather(const std::vector<PlannedSource>& plan) {
+        report_progress(0, plan.size());
+        std::vector<PycFile> files(plan.size());
+        std::vector<std::optional<LeftOutReason>> reasons(plan.size());
         for (size_t i = 0; i < plan.size(); ++i) {
-            if (i % kReportEvery == 0) {
-                report("progress " + std::to_string(i) + " " + std::to_string(plan.size()));
-            }
-            const bool repeated = i != 0 && plan[i] == plan[i - 1];
-            const std::optional<LeftOutReason> reason =
-                repeated ? LeftOutReason::kDuplicate : gather_one(plan[i]);
-            // Longer than the system can open, longer than an image may hold.
-            if (reason) left_out_.push_back({plan[i].substr(0, image::kMaxPathSize), *reason});
+            const bool repeated = i != 0 && plan[i].path == plan[i - 1].path;
+            reasons[i] = repeated ? LeftOutReason::kDuplicate : read_one(plan[i].path, &files[i]);
         }
+        Whereabouts whereabouts(arguments_.out_fd);
+        import_for_patterns();
+        const Status confined = confine(arguments_.filter_fd);
+        if (!confined) return confined;
+        for (size_t i = 0; i < plan.size(); ++i) {
+            report_progress(i, plan.size());
+            whereabouts.at_source(plan[i].offset);
+            if (!reasons[i]) reasons[i] = gather_one(plan[i].path, files[i]);
+            // Longer than the system can open, longer than an image may hold.
+            if (reasons[i]) {
+                left_out_.push_back({plan[i].path.substr(0, image::kMaxPathSize), *reasons[i]});
+            }
+        }
+        whereabouts.nowhere();
+        return Ok{};
     }
 
-    std::optional<LeftOutReason> gather_one(const std::string& path) {
+    // What re's parser imports for \N{...}, since later nothing can be. Not when the interpreter
+    // starts, or its names would be taken for those of every process.
+    void import_for_patterns() const {
+        if (arguments_.compile_patterns == nullptr) return;
+        Py_XDECREF(PyImport_ImportModule("unicodedata"));
+        PyErr_Clear();
+    }
+
+    void report_progress(size_t done, size_t total) const {
+        constexpr size_t kEvery = 64;
+        if (done % kEvery != 0) return;
+        report("progress " + std::to_string(done) + " " + std::to_string(total));
+    }
+
+    std::optional<LeftOutReason> read_one(const std::string& path, PycFile* file) const {
         if (path.size() > image::kMaxPathSize) return LeftOutReason::kPath;
         const image::InterpreterIdentity& interpreter = arguments_.parameters.interpreter;
         PycRequest request;
@@ -161,14 +198,17 @@ class Build {
         request.optimize = interpreter.optimize;
         request.magic_number = interpreter.magic_number;
         request.for_everybody = arguments_.parameters.domain == image::DomainKind::kSystem;
-        PycFile file;
-        if (const auto reason = read_pyc(request, &file)) return reason;
+        const std::optional<LeftOutReason> reason = read_pyc(request, file);
+        if (reason) std::vector<unsigned char>().swap(file->data);
+        return reason;
+    }
 
+    std::optional<LeftOutReason> gather_one(const std::string& path, PycFile& file) {
         const std::span<unsigned char> stream(file.data.data() + PycFile::kHeaderSize,
                                               file.data.size() - PycFile::kHeaderSize);
         const MarshalScan scan = scan_marshal(stream);
         if (!scan.ok) return LeftOutReason::kPycCorrupt;
-        if (scan.nested_frozenset) return LeftOutReason::kConstant;
+        if (scan.nested_frozenset || scan.too_deep) return LeftOutReason::kConstant;
         PyObject* code = unmarshal(stream, path);
         if (code == nullptr) return LeftOutReason::kPycCorrupt;
         PyObject* twin = nullptr;
@@ -296,9 +336,9 @@ PyObject* build(PyObject*, PyObject* args) {
     unsigned uid = 0;
     const char* profile = nullptr;
     Py_ssize_t profile_size = 0;
-    if (!PyArg_ParseTuple(args, "iiiIKpIy#OO:build", &arguments.plan_fd, &arguments.out_fd,
-                          &arguments.report_fd, &slot, &generation, &system, &uid, &profile,
-                          &profile_size, &arguments.look_for_patterns,
+    if (!PyArg_ParseTuple(args, "iiiiIKpIy#OO:build", &arguments.plan_fd, &arguments.out_fd,
+                          &arguments.report_fd, &arguments.filter_fd, &slot, &generation, &system,
+                          &uid, &profile, &profile_size, &arguments.look_for_patterns,
                           &arguments.compile_patterns)) {
         return nullptr;
     }
@@ -341,7 +381,7 @@ PyObject* record_process(PyObject*, PyObject* args) {
 
 PyMethodDef methods[] = {
     {"build", build, METH_VARARGS,
-     "build(plan_fd, out_fd, report_fd, slot, generation, system, uid, profile,\n"
+     "build(plan_fd, out_fd, report_fd, filter_fd, slot, generation, system, uid, profile,\n"
      "look_for_patterns, compile_patterns) -> None or error text"},
     {"record", record_process, METH_VARARGS,
      "record(image_fd, pid) -> bytes\n\nLines of a profile of a process that maps the image."},

@@ -2,9 +2,10 @@
 
 #include <Python.h>
 #include <link.h>
-#include <sys/uio.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
+#include <cerrno>
 #include <cstdint>
 
 namespace pycds::builder {
@@ -15,15 +16,22 @@ struct Search {
     const void* found = nullptr;
 };
 
-// Is there a dict object at `address`? Data holds all kinds of numbers, so the memory is read
-// through the kernel, which answers with an error where a load would be a segmentation fault.
+// Can the 16 bytes at `address`, a multiple of 16, be read? rt_sigprocmask(2) copies the set before
+// it looks at what to do with it, which is nothing here: EINVAL if it could, EFAULT if not. (The
+// sandbox lets nobody have process_vm_readv(2).)
+bool is_readable(uint64_t address) {
+    constexpr int kNothing = -1;
+    constexpr size_t kKernelSetSize = 8;
+    return syscall(SYS_rt_sigprocmask, kNothing, address, nullptr, kKernelSetSize) != 0 &&
+           errno == EINVAL;
+}
+
+// Is there a dict object at `address`? Data holds all kinds of numbers.
 bool is_dict(uint64_t address) {
-    unsigned char head[sizeof(PyObject)];
-    const iovec here{head, sizeof head};
-    const iovec there{reinterpret_cast<void*>(address), sizeof head};
-    if (process_vm_readv(getpid(), &here, 1, &there, 1, 0) != sizeof head) return false;
+    static_assert(sizeof(PyObject) == 16);
+    if (!is_readable(address)) return false;
     // One that nobody refers to waits in the list of free dicts, without a table.
-    const auto* object = reinterpret_cast<PyObject*>(head);
+    const auto* object = reinterpret_cast<const PyObject*>(address);
     return object->ob_type == &PyDict_Type && object->ob_refcnt > 0;
 }
 

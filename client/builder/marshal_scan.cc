@@ -34,6 +34,13 @@ struct Cursor {
     }
 };
 
+// Much deeper than people write. To compare code objects, which the builder does at its end, costs
+// CPython twice as much with each function in a function (code_richcompare() of
+// Objects/codeobject.c: a tuple of constants is compared as it is and as a key), and is more than
+// it does (RecursionError) for tuples in tuples beyond some hundred.
+constexpr size_t kMaxUsualDepth = 240;
+constexpr size_t kMaxCodeDepth = 14;
+
 // What is still to be read: `objects` more objects, then `raw` bytes, in the innermost container.
 // A code object is read as two such frames because its first line number stands between its
 // members.
@@ -77,6 +84,7 @@ class Scanner {
     bool finish(Frame::Kind kind) {
         frames_.pop_back();
         if (kind == Frame::Kind::kFrozenset) --frozenset_depth_;
+        if (kind == Frame::Kind::kCodeTail) --code_depth_;
         if (kind == Frame::Kind::kCodeHead) {
             if (!cursor_.skip(4)) return false;  // co_firstlineno
             return push(Frame::Kind::kCodeTail, 2);
@@ -87,6 +95,7 @@ class Scanner {
     bool push(Frame::Kind kind, uint32_t objects) {
         if (frames_.size() >= kMaxDepth) return false;
         frames_.push_back({kind, objects});
+        if (frames_.size() > kMaxUsualDepth) result_.too_deep = true;
         return true;
     }
 
@@ -151,6 +160,7 @@ class Scanner {
                 return container(Frame::Kind::kFrozenset);
             case '{': return push(Frame::Kind::kDict, 0);
             case 'c':
+                if (++code_depth_ > kMaxCodeDepth) result_.too_deep = true;
                 // Five counts and flags; then code, consts, names, localsplusnames,
                 // localspluskinds, filename, name, qualname.
                 return cursor_.skip(5 * 4) && push(Frame::Kind::kCodeHead, 8);
@@ -162,6 +172,7 @@ class Scanner {
     MarshalScan result_;
     std::vector<Frame> frames_;
     size_t frozenset_depth_ = 0;
+    size_t code_depth_ = 0;
 };
 
 }  // namespace

@@ -12,6 +12,7 @@ namespace pycds::builder {
 
 struct MarshalScan {
     bool ok = false;                 // the bytes are one whole marshalled object
+    bool too_deep = false;           // nested deeper than people write
     bool nested_frozenset = false;   // a frozenset inside a frozenset
     std::vector<size_t> frozensets;  // offsets of their type bytes
 };

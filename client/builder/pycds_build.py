@@ -80,7 +80,7 @@ def main():
         pass
     kind, _, uid = options["--domain"].partition(":")
     message = builder.build(
-        int(options["--plan-fd"]), int(options["--out-fd"]), report_fd,
+        int(options["--plan-fd"]), int(options["--out-fd"]), report_fd, int(options["--filter-fd"]),
         int(options["--slot"]), int(options["--generation"]), kind == "system", int(uid or 0),
         profile, look_for_patterns, compile_patterns)
     if message is not None:

@@ -87,7 +87,7 @@ def compiled(pattern, flags):
     try:
         parsed = _parser.parse(pattern, flags)
         code = _compiler._code(parsed, flags)
-    except (re.error, ValueError, OverflowError, RecursionError, Warning):
+    except (re.error, ValueError, OverflowError, RecursionError, ImportError, Warning):
         return None
     result_flags = flags | parsed.state.flags
     if result_flags & NOT_KEPT or len(code) > LONGEST:

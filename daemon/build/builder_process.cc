@@ -9,6 +9,8 @@
 #include <cstring>
 #include <utility>
 
+#include "daemon/core/plan.h"
+
 namespace pycds::build {
 namespace {
 
@@ -119,17 +121,32 @@ void BuilderProcess::on_exit() {
     // `this` may be gone.
 }
 
+// The builder says so in its output while there is no image in it (PROTOCOL.md).
+std::string BuilderProcess::where() const {
+    uint64_t place = 0;
+    char path[4097];
+    if (!setup_.plan || pread(setup_.output.get(), &place, sizeof place, 0) != sizeof place ||
+        place == 0 || place > core::kMaxPlanBytes) {
+        return {};
+    }
+    const ssize_t size = pread(setup_.plan.get(), path, sizeof path, static_cast<off_t>(place) - 1);
+    const void* end = size > 0 ? std::memchr(path, '\0', static_cast<size_t>(size)) : nullptr;
+    if (end == nullptr || path[0] != '/') return {};
+    return std::string(" while it read the .pyc of ") + path;
+}
+
 Status BuilderProcess::outcome(int wait_status) const {
     const std::string deadline = std::to_string(setup_.deadline.count());
     if (deadline_passed_) {
-        return failed("the builder exceeded its deadline of " + deadline + " s");
+        return failed("the builder exceeded its deadline of " + deadline + " s" + where());
     }
     if (WIFSIGNALED(wait_status)) {
         const int number = WTERMSIG(wait_status);
         if (number == SIGXCPU) {
-            return failed("the builder exceeded its deadline of " + deadline + " s (CPU time)");
+            return failed("the builder exceeded its deadline of " + deadline + " s (CPU time)" +
+                          where());
         }
-        std::string text = "the builder was killed by " + signal_text(number);
+        std::string text = "the builder was killed by " + signal_text(number) + where();
         const std::string& said = report_reader_.error();
         return failed(said.empty() ? text : text + " after: " + said);
     }

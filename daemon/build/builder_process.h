@@ -17,6 +17,7 @@ class BuilderProcess final : public core::RunningBuilder {
   public:
     struct Setup {
         SpawnedProcess process;
+        UniqueFd plan;       // what it was given, if anything
         UniqueFd output;     // memfd that the builder fills
         UniqueFd report;     // read end, non-blocking
         UniqueFd error_out;  // read end of its stderr, non-blocking
@@ -38,6 +39,8 @@ class BuilderProcess final : public core::RunningBuilder {
     void on_exit();
     void kill_group() const;
     Status outcome(int wait_status) const;
+    // " while it read PATH", or "".
+    std::string where() const;
 
     Setup setup_;
     core::BuilderCallbacks callbacks_;

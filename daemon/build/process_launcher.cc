@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "daemon/build/builder_process.h"
+#include "daemon/build/readable.h"
 #include "daemon/build/spawn.h"
 #include "daemon/core/plan.h"
 #include "src/common/os/sealed_memfd.h"
@@ -62,9 +63,10 @@ std::string passed_fd(int index) {
 
 }  // namespace
 
-// The child's descriptors: the plan if there is one, then output and report.
+// The child's descriptors: the plan if there is one, then output, report and confining filter.
 Result<std::unique_ptr<core::RunningBuilder>> ProcessLauncher::start(
-    const Run& run, core::BuilderCallbacks callbacks) {
+    Run run, core::BuilderCallbacks callbacks) {
+    if (!sandbox_) return sandbox_.error();
     const Status python = check_python(run.python);
     if (!python) return python.error();
     const std::string script = options_.clients + "/" + run.script;
@@ -73,6 +75,8 @@ Result<std::unique_ptr<core::RunningBuilder>> ProcessLauncher::start(
                                                options_.clients +
                                                "; is --clients the right directory?"};
     }
+    Result<UniqueFd> ruleset = sandbox_->ruleset(run.readable);
+    if (!ruleset) return ruleset.error();
     Result<UniqueFd> output = create_memfd("pycds-build");
     if (!output) return output.error();
     Result<Pipe> report = make_pipe();
@@ -87,9 +91,12 @@ Result<std::unique_ptr<core::RunningBuilder>> ProcessLauncher::start(
     request.arguments.insert(request.arguments.end(), run.arguments.begin(), run.arguments.end());
     request.environment = {"PATH=/usr/local/bin:/usr/bin:/bin", "LANG=C.UTF-8", "HOME=/"};
     request.stderr_fd = error_out->write_end.get();
-    if (run.plan_fd >= 0) request.passed_fds.push_back(run.plan_fd);
+    if (run.plan) request.passed_fds.push_back(run.plan.get());
     request.passed_fds.push_back(output->get());
     request.passed_fds.push_back(report->write_end.get());
+    request.passed_fds.push_back(sandbox_->confining_filter());
+    request.filter = &sandbox_->launch_filter();
+    request.ruleset_fd = ruleset->get();
     request.max_address_space = options_.max_memory;
     request.max_file_size = run.max_output;
     request.max_cpu = options_.deadline;
@@ -99,6 +106,7 @@ Result<std::unique_ptr<core::RunningBuilder>> ProcessLauncher::start(
 
     BuilderProcess::Setup setup;
     setup.process = std::move(*process);
+    setup.plan = std::move(run.plan);
     setup.output = std::move(*output);
     setup.report = std::move(report->read_end);
     setup.error_out = std::move(error_out->read_end);
@@ -110,7 +118,7 @@ Result<std::unique_ptr<core::RunningBuilder>> ProcessLauncher::start(
 
 Result<std::unique_ptr<core::RunningBuilder>> ProcessLauncher::launch(
     const core::BuilderJob& job, core::BuilderCallbacks callbacks) {
-    const Result<UniqueFd> plan = make_plan(job.plan);
+    Result<UniqueFd> plan = make_plan(job.plan);
     if (!plan) return plan.error();
     Run run;
     run.python = job.python;
@@ -122,11 +130,17 @@ Result<std::unique_ptr<core::RunningBuilder>> ProcessLauncher::launch(
                      "--domain",     domain_argument(job),
                      "--plan-fd",    passed_fd(0),
                      "--out-fd",     passed_fd(1),
-                     "--report-fd",  passed_fd(2)};
-    run.plan_fd = plan->get();
+                     "--report-fd",  passed_fd(2),
+                     "--filter-fd",  passed_fd(3)};
+    run.plan = std::move(*plan);
+    run.readable = paths_of_interpreter(job.python);
+    run.readable.push_back(options_.clients);
+    for (std::string& directory : directories_of_plan(job.plan)) {
+        run.readable.push_back(std::move(directory));
+    }
     run.max_output = options_.max_output;
     run.in_background = job.in_background;
-    return start(run, std::move(callbacks));
+    return start(std::move(run), std::move(callbacks));
 }
 
 Result<std::unique_ptr<core::RunningBuilder>> ProcessLauncher::launch_planner(
@@ -136,8 +150,11 @@ Result<std::unique_ptr<core::RunningBuilder>> ProcessLauncher::launch_planner(
     run.script = "pycds_plan.py";
     run.arguments = {passed_fd(0), job.python, "system", std::to_string(job.max_pyc_bytes)};
     run.max_output = core::kMaxPlanBytes;
+    // It looks where sys.path leads. Interpreter and directories are root's, and no file is
+    // believed.
+    run.readable = {"/"};
     run.in_background = true;
-    return start(run, std::move(callbacks));
+    return start(std::move(run), std::move(callbacks));
 }
 
 }  // namespace pycds::build

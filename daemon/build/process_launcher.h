@@ -7,6 +7,7 @@
 #include <utility>
 #include <vector>
 
+#include "daemon/build/sandbox.h"
 #include "daemon/core/builder_launcher.h"
 #include "daemon/core/event_loop.h"
 
@@ -22,7 +23,10 @@ struct LauncherOptions {
 class ProcessLauncher final : public core::BuilderLauncher {
   public:
     ProcessLauncher(core::EventLoop& loop, LauncherOptions options)
-        : loop_(loop), options_(std::move(options)) {}
+        : loop_(loop), options_(std::move(options)), sandbox_(Sandbox::make()) {}
+
+    // An error where builders cannot be confined: then none is started.
+    const Result<Sandbox>& sandbox() const { return sandbox_; }
 
     // For builders to come.
     void set_options(LauncherOptions options) { options_ = std::move(options); }
@@ -38,15 +42,16 @@ class ProcessLauncher final : public core::BuilderLauncher {
         const char* script;                  // its name in `clients`
         std::vector<std::string> options;    // of the interpreter, before the script
         std::vector<std::string> arguments;  // of the script
-        int plan_fd = -1;                    // passed first, if it is one
+        UniqueFd plan;                       // passed first, if there is one
+        std::vector<std::string> readable;   // paths: sandbox.h
         uint64_t max_output = 0;             // bytes
         bool in_background = false;
     };
-    Result<std::unique_ptr<core::RunningBuilder>> start(const Run& run,
-                                                        core::BuilderCallbacks callbacks);
+    Result<std::unique_ptr<core::RunningBuilder>> start(Run run, core::BuilderCallbacks callbacks);
 
     core::EventLoop& loop_;
     LauncherOptions options_;
+    Result<Sandbox> sandbox_;
 };
 
 }  // namespace pycds::build

@@ -1,6 +1,8 @@
 #include "daemon/build/spawn.h"
 
 #include <fcntl.h>
+#include <linux/capability.h>
+#include <linux/seccomp.h>
 #include <signal.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
@@ -11,9 +13,15 @@
 #include <array>
 #include <cerrno>
 #include <cstring>
+#include <utility>
+
+#include "daemon/build/landlock.h"
 
 namespace pycds::build {
 namespace {
+
+// The builder opens one file at a time.
+constexpr rlim_t kMaxDescriptors = 128;
 
 // Everything that the child needs, made before fork(2): the daemon has a second thread, so the
 // child may call nothing but async-signal-safe functions (signal-safety(7)); no allocation.
@@ -24,6 +32,8 @@ struct ChildPlan {
     size_t passed_count = 0;
     int null_fd = -1;
     int stderr_fd = -1;
+    int ruleset_fd = -1;
+    sock_fprog filter{};
     rlimit address_space{};
     rlimit file_size{};
     rlimit cpu{};
@@ -71,6 +81,42 @@ void set_proc(const char* file, const char* value) {
     close(fd);
 }
 
+// Nothing that root may do to others is left, but that it reads any file; for everybody else there
+// is nothing to drop.
+void drop_capabilities() {
+    __user_cap_header_struct header{_LINUX_CAPABILITY_VERSION_3, 0};
+    __user_cap_data_struct data[_LINUX_CAPABILITY_U32S_3] = {};
+    if (syscall(SYS_capget, &header, data) != 0) return;
+    if (data[0].permitted == 0 && data[1].permitted == 0) return;
+    data[0].permitted &= 1U << CAP_DAC_READ_SEARCH;
+    data[0].effective &= data[0].permitted;
+    data[0].inheritable = 0;
+    data[1] = {};
+    if (syscall(SYS_capset, &header, data) != 0) give_up("cannot drop capabilities");
+}
+
+// The descriptor of the ruleset is close-on-exec like all of ours.
+void confine(const ChildPlan& plan) {
+    const rlimit none{0, 0};
+    const rlimit descriptors{kMaxDescriptors, kMaxDescriptors};
+    if (setrlimit(RLIMIT_CORE, &none) != 0 || setrlimit(RLIMIT_NPROC, &none) != 0 ||
+        setrlimit(RLIMIT_NOFILE, &descriptors) != 0) {
+        give_up("cannot limit the builder");
+    }
+    // Without new privileges execve(2) gives none back to root either (capabilities(7)).
+    if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0) give_up("cannot renounce privileges");
+    drop_capabilities();
+    if (plan.ruleset_fd >= 0) {
+        // What is known of the process itself: glibc reads there where its stack is.
+        allow_reading(plan.ruleset_fd, "/proc/self");
+        if (!restrict_to(plan.ruleset_fd)) give_up("cannot confine the builder (Landlock)");
+        close(plan.ruleset_fd);
+    }
+    if (plan.filter.len != 0 && prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &plan.filter) != 0) {
+        give_up("cannot confine the builder (seccomp)");
+    }
+}
+
 [[noreturn]] void run_child(const ChildPlan& plan) {
     setsid();
     // Whoever kills the daemon does not leave builders behind. If it is dead already, the signal
@@ -88,7 +134,14 @@ void set_proc(const char* file, const char* value) {
     }
     // All of the daemon's descriptors are close-on-exec; this is for what a library forgot.
     // Kernels before 5.9 do not have it.
-    syscall(SYS_close_range, kFirstPassedFd + static_cast<unsigned>(plan.passed_count), ~0U, 0U);
+    const unsigned first_free = kFirstPassedFd + static_cast<unsigned>(plan.passed_count);
+    const unsigned ruleset = static_cast<unsigned>(plan.ruleset_fd);
+    if (plan.ruleset_fd < 0) {
+        syscall(SYS_close_range, first_free, ~0U, 0U);
+    } else {
+        syscall(SYS_close_range, first_free, ruleset - 1, 0U);
+        syscall(SYS_close_range, ruleset + 1, ~0U, 0U);
+    }
 
     sigset_t none;
     sigemptyset(&none);
@@ -111,9 +164,8 @@ void set_proc(const char* file, const char* value) {
     if (plan.niceness > 0) set_proc("/proc/self/autogroup", plan.niceness_text.c_str());
     // If memory runs out, a builder goes and not the daemon, whose protection it has inherited.
     set_proc("/proc/self/oom_score_adj", "500");
-    const rlimit no_core{0, 0};
-    setrlimit(RLIMIT_CORE, &no_core);
     if (chdir("/") != 0) give_up("cannot change to /");
+    confine(plan);
     execve(plan.arguments[0], plan.arguments.data(), plan.environment.data());
     give_up("cannot execute the interpreter");
 }
@@ -134,12 +186,19 @@ Result<SpawnedProcess> spawn(const SpawnRequest& request) {
         plan.passed[plan.passed_count++] = copy->get();
         copies.push_back(std::move(*copy));
     }
-    for (int* target : {&plan.null_fd, &plan.stderr_fd}) {
-        Result<UniqueFd> copy =
-            duplicate_high(target == &plan.null_fd ? null.get() : request.stderr_fd);
+    const std::pair<int, int*> own[] = {{null.get(), &plan.null_fd},
+                                        {request.stderr_fd, &plan.stderr_fd},
+                                        {request.ruleset_fd, &plan.ruleset_fd}};
+    for (const auto& [fd, target] : own) {
+        if (fd < 0) continue;
+        Result<UniqueFd> copy = duplicate_high(fd);
         if (!copy) return copy.error();
         *target = copy->get();
         copies.push_back(std::move(*copy));
+    }
+    if (request.filter != nullptr) {
+        plan.filter.len = static_cast<unsigned short>(request.filter->size());
+        plan.filter.filter = const_cast<sock_filter*>(request.filter->data());
     }
     plan.arguments = pointers(request.arguments);
     plan.environment = pointers(request.environment);

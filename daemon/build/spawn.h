@@ -1,6 +1,9 @@
-// Starts a program in a session of its own, with nothing of ours but the descriptors it is given.
+// Starts a program in a session of its own, with nothing of ours but the descriptors it is given,
+// and confined: it gains no privileges, has none but root's to read any file (CAP_DAC_READ_SEARCH),
+// cannot start another process, and does what filter and ruleset let it (sandbox.h).
 #pragma once
 
+#include <linux/filter.h>
 #include <sys/types.h>
 
 #include <chrono>
@@ -27,6 +30,9 @@ struct SpawnRequest {
     std::chrono::seconds max_cpu{0};
     // nice(1) of the child: the caller's own is for answering, not for work.
     int niceness = 0;
+    // Installed last; borrowed until spawn() returns.
+    const std::vector<sock_filter>* filter = nullptr;
+    int ruleset_fd = -1;  // of Landlock; -1: none
 };
 
 struct SpawnedProcess {

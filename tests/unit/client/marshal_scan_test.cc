@@ -69,6 +69,18 @@ TEST(MarshalScan, TellsNestedFrozensets) {
     EXPECT_FALSE(scan(")\x02" + inner + inner).nested_frozenset);
 }
 
+TEST(MarshalScan, TellsWhatIsNestedTooDeep) {
+    const auto nested = [](size_t depth) {
+        std::string text;
+        for (size_t i = 0; i < depth; ++i) text += ")\x01";
+        return scan(text + "N");
+    };
+    EXPECT_TRUE(nested(240).ok);
+    EXPECT_FALSE(nested(240).too_deep);
+    EXPECT_TRUE(nested(241).ok);
+    EXPECT_TRUE(nested(241).too_deep);
+}
+
 TEST(MarshalScan, DictsEndAtNull) {
     EXPECT_TRUE(scan("{" + short_ascii("k") + "N" + "0").ok);
     EXPECT_FALSE(scan("{" + short_ascii("k") + "N").ok);

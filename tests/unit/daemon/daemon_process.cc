@@ -9,6 +9,8 @@
 
 #include <algorithm>
 #include <cstring>
+#include <filesystem>
+#include <fstream>
 
 #include "tests/unit/daemon/test_client.h"
 
@@ -17,17 +19,17 @@ namespace {
 
 // What the body of a builder can use.
 constexpr const char* kBuilderHead = R"(
-import os, signal, subprocess, sys, time
+import os, signal, sys, time
 def option(name):
     return sys.argv[sys.argv.index(name) + 1]
 HERE = os.path.dirname(__file__)
-PLAN, OUT, REPORT = (int(option(name)) for name in ('--plan-fd', '--out-fd', '--report-fd'))
+PLAN, OUT, REPORT, FILTER = (int(option('--%s-fd' % name)) for name in ('plan', 'out', 'report', 'filter'))
 def report(text):
     os.write(REPORT, (text + '\n').encode())
-def note(name, text):
-    # Whole or not there: the test reads it once it is told of progress.
-    with open(os.path.join(HERE, name), 'w') as stream:
-        stream.write(str(text))
+def say(text):
+    # The one way out of the sandbox, besides an image.
+    report('error ' + str(text))
+    os._exit(1)
 def write_image():
     name = 'image-%s-%s' % (option('--slot'), option('--generation'))
     with open(os.path.join(HERE, name), 'rb') as stream:
@@ -61,6 +63,17 @@ DaemonProcess::~DaemonProcess() {
 
 void DaemonProcess::set_builder(const std::string& python) const {
     write_file(dir_ / "client/pycds_build.py", kBuilderHead + python + "\n");
+}
+
+std::vector<pid_t> DaemonProcess::children() const {
+    std::vector<pid_t> out;
+    const std::string tasks = "/proc/" + std::to_string(pid_) + "/task";
+    std::error_code error;
+    for (const auto& task : std::filesystem::directory_iterator(tasks, error)) {
+        std::ifstream stream(task.path() / "children");
+        for (pid_t child = 0; stream >> child;) out.push_back(child);
+    }
+    return out;
 }
 
 bool DaemonProcess::spawn(const Start& how) {

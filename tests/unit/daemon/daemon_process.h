@@ -51,6 +51,9 @@ class DaemonProcess {
     // Body of the builder from now on.
     void set_builder(const std::string& python) const;
 
+    // Processes that it has started and that have not ended.
+    std::vector<pid_t> children() const;
+
     std::string socket() const { return dir_ / "run/pycdsd.sock"; }
     std::string path(const std::string& name) const { return dir_ / name; }
     std::string log() const { return read_file(dir_ / "log"); }
