@@ -2,6 +2,7 @@
 
 #include <unistd.h>
 
+#include <algorithm>
 #include <chrono>
 #include <cstdio>
 #include <exception>
@@ -65,9 +66,28 @@ void say_how_confined(const build::ProcessLauncher& launcher) {
     }
 }
 
+core::QuotaLimits quota_limits(const config::Options& options) {
+    constexpr uint64_t kUsersInFull = 8;  // so many can have all that one may have
+    const uint64_t descriptors = sys::descriptor_limit();
+    core::QuotaLimits out;
+    out.connections = {options.user_connections,
+                       std::min(options.max_connections, descriptors / 4)};
+    out.descriptors = {options.user_descriptors,
+                       std::min(kUsersInFull * options.user_descriptors, descriptors / 2)};
+    out.requests_per_second = static_cast<uint32_t>(options.user_requests);
+    out.builds_per_minute = static_cast<uint32_t>(options.user_builds);
+    return out;
+}
+
+ipc::ServerOptions server_options(const config::Options& options) {
+    return ipc::ServerOptions{std::chrono::seconds(options.patience_s)};
+}
+
 // What a daemon that runs can change.
-void apply_options(const config::Options& options, core::Service* service,
+void apply_options(const config::Options& options, core::Service* service, ipc::Server* server,
                    build::ProcessLauncher* launcher, core::Discovery* discovery) {
+    service->accounting().set_limits(quota_limits(options));
+    server->set_options(server_options(options));
     set_log_threshold(options.verbose ? LogLevel::kDebug : LogLevel::kInfo);
     service->images().set_max_bytes(options.image_budget_mib << 20);
     launcher->set_options(launcher_options(options));
@@ -106,6 +126,7 @@ Status run(const config::Options& options, int argc, char** argv) {
     service_options.daemon_uid = geteuid();
     service_options.pid = getpid();
     service_options.version = PYCDS_VERSION;
+    service_options.quotas = quota_limits(options);
     service_options.images.max_bytes = options.image_budget_mib << 20;
     core::Service service({clock, loop, launcher, policy}, std::move(service_options));
     KeptImages kept(service, loop, PYCDS_VERSION, options.cache);
@@ -113,13 +134,13 @@ Status run(const config::Options& options, int argc, char** argv) {
                               discovery_options(options));
     discover::DirectoryWatch files(loop, [&discovery] { discovery.on_change(); });
     discovery.set_watcher(&files);
-    ipc::Server server(loop, listener->fd(), service, ipc::ServerLimits{});
+    ipc::Server server(loop, listener->fd(), service, server_options(options));
     const auto stop_watch = loop.watch_readable(signals->stop.get(), [&] {
         if (sys::take_stop(signals->stop.get())) loop.stop();
     });
     const std::string status = "Listening on " + listener->path();
     Reloader reloader(argc, argv, options, status, [&](const config::Options& now) {
-        apply_options(now, &service, &launcher, &discovery);
+        apply_options(now, &service, &server, &launcher, &discovery);
     });
     bool loaded = false;
     const auto hangup_watch = loop.watch_readable(signals->hangup.get(), [&] {

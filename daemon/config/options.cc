@@ -136,8 +136,44 @@ constexpr OptionInfo kOptions[] = {
     {"image-budget", "MIB", "bytes of all images together; default 2048", false},
     {"build-deadline", "SECONDS", "how long building one image may take; default 300", false},
     {"build-memory", "MIB", "address space of a builder; default 4096", false},
+    {"max-connections", "N", "connections of all users together; default 2048", false},
+    {"user-connections", "N", "connections of one user; default 512", false},
+    {"user-descriptors", "N",
+     "descriptors that processes of one user may leave unread; default 1024", false},
+    {"user-requests", "N",
+     "connections and requests of one user in a second, root aside; default 8000", false},
+    {"user-builds", "N", "builds of one user in a minute, root aside; default 6", false},
+    {"patience", "SECONDS", "how long a peer may neither ask nor read; default 5", false},
     {"verbose", nullptr, "log every connection that fails", false},
 };
+
+// The options that are plain numbers.
+struct NumberOption {
+    std::string_view name;
+    uint64_t Options::*value;
+    uint64_t min;
+    uint64_t max;
+};
+// Upper bounds only keep a number of bytes, or of nanoseconds, from overflowing.
+constexpr uint64_t kMostMib = uint64_t{1} << 30;
+constexpr uint64_t kMost = 1'000'000;
+constexpr NumberOption kNumberOptions[] = {
+    {"image-budget", &Options::image_budget_mib, 1, kMostMib},
+    {"build-memory", &Options::build_memory_mib, 64, kMostMib},
+    {"max-connections", &Options::max_connections, 8, kMost},
+    {"user-connections", &Options::user_connections, 1, kMost},
+    {"user-descriptors", &Options::user_descriptors, 8, kMost},
+    {"user-requests", &Options::user_requests, 1, kMost},
+    {"user-builds", &Options::user_builds, 1, kMost},
+    {"patience", &Options::patience_s, 1, 86'400},
+};
+
+const NumberOption* find_number(std::string_view name) {
+    const auto* found =
+        std::find_if(std::begin(kNumberOptions), std::end(kNumberOptions),
+                     [&](const NumberOption& option) { return option.name == name; });
+    return found == std::end(kNumberOptions) ? nullptr : found;
+}
 
 Error no_such_option(std::string_view name) {
     std::string names;
@@ -169,13 +205,9 @@ Status set_option(Options* options, std::string_view name, std::string_view valu
     if (name == "build-deadline") {
         return set_number<uint32_t>(&options->build_deadline_s, name, value, 1, 86'400);
     }
-    // Upper bounds only keep the number of bytes from overflowing.
-    constexpr uint64_t kMostMib = uint64_t{1} << 30;
-    if (name == "build-memory") {
-        return set_number<uint64_t>(&options->build_memory_mib, name, value, 64, kMostMib);
-    }
-    if (name == "image-budget") {
-        return set_number<uint64_t>(&options->image_budget_mib, name, value, 1, kMostMib);
+    if (const NumberOption* number = find_number(name)) {
+        return set_number<uint64_t>(&(options->*number->value), name, value, number->min,
+                                    number->max);
     }
     if (name == "verbose") return set_flag(&options->verbose, name, value);
     return no_such_option(name);
@@ -195,8 +227,9 @@ std::string option_text(const Options& options, std::string_view name) {
     }
     if (name == "cache") return options.cache.empty() ? "none" : options.cache;
     if (name == "build-deadline") return std::to_string(options.build_deadline_s);
-    if (name == "build-memory") return std::to_string(options.build_memory_mib);
-    if (name == "image-budget") return std::to_string(options.image_budget_mib);
+    if (const NumberOption* number = find_number(name)) {
+        return std::to_string(options.*number->value);
+    }
     if (name == "verbose") return flag_text(options.verbose);
     return {};
 }

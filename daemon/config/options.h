@@ -19,6 +19,13 @@ struct Options {
     uint32_t build_deadline_s = 300;
     uint64_t build_memory_mib = 4096;
     uint64_t image_budget_mib = 2048;
+    // Limits of what one user, or all peers together, may have of the daemon.
+    uint64_t max_connections = 2048;
+    uint64_t user_connections = 512;
+    uint64_t user_descriptors = 1024;
+    uint64_t user_requests = 8000;  // per second
+    uint64_t user_builds = 6;       // per minute
+    uint64_t patience_s = 5;
     bool verbose = false;
     std::optional<bool> discover;           // ask discovers()
     std::vector<std::string> interpreters;  // absolute paths, none of them twice

@@ -19,6 +19,8 @@ class AccessPolicy {
 
     // kPermissionDenied with a text that says who may.
     virtual Status may_build(const PeerIdentity& peer) const = 0;
+    // May the peer know of all images, and of what others do?
+    virtual bool may_see_all(const PeerIdentity& peer) const = 0;
     // May the peer know that such an image exists?
     virtual bool may_see(const PeerIdentity& peer, wire::Domain domain, uid_t domain_uid) const = 0;
     // May the peer have its descriptor when it asks for it by name?

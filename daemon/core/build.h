@@ -58,7 +58,12 @@ class Build : public std::enable_shared_from_this<Build> {
     // `why` is for the log.
     void cancel(const char* why);
 
+    // Instead of start(): fails, and says so to who asked for it.
+    void turn_away(const Error& error) { fail(error); }
+
     bool belongs_to(const ReplySink& sink) const;
+    // Who asked for it.
+    uid_t uid() const { return peer_.uid; }
 
   private:
     void on_plan(Result<SplitPlan> plan);

@@ -1,30 +1,32 @@
-// Decides which build runs when: so many at a time, the others in order, no more than so many
-// waiting.
+// Decides which build runs when. How many there are is the accounting's: each is charged to the uid
+// that asked for it as long as it waits or runs. Of those that wait, the users take turns; and one
+// of an administrator's (accounting.h) runs beside one of the others', so that neither waits for
+// the other.
 #pragma once
 
+#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <deque>
 #include <memory>
+#include <unordered_map>
 #include <vector>
 
+#include "daemon/core/accounting.h"
 #include "daemon/core/build.h"
 
 namespace pycds::core {
 
-struct BuildLimits {
-    size_t max_running = 1;
-    size_t max_waiting = 8;
-};
-
 class BuildQueue {
   public:
-    explicit BuildQueue(BuildLimits limits) : limits_(limits) {}
+    explicit BuildQueue(Accounting& accounting) : accounting_(accounting) {}
     BuildQueue(const BuildQueue&) = delete;
     BuildQueue& operator=(const BuildQueue&) = delete;
 
-    // Starts the build or lets it wait; kUnavailable if too many wait.
-    Status submit(std::shared_ptr<Build> build);
+    // Starts the build or lets it wait; kUnavailable, with whose limit it is, if it may not. If
+    // there are too many in all, one that waits goes, of the user with most builds, unless that is
+    // who asks: it fails, and who asked for it is told.
+    Status submit(std::shared_ptr<Build> build, uint64_t now_us);
 
     // Cancels what was asked for on this connection, running or waiting.
     void cancel_for(const ReplySink& sink);
@@ -33,16 +35,28 @@ class BuildQueue {
     void cancel_all();
 
     size_t running() const { return running_.size(); }
+    size_t running(uid_t uid) const;
     uint64_t done() const { return done_; }
     uint64_t failed() const { return failed_; }  // cancelled ones are neither
 
   private:
+    struct Entry {
+        std::shared_ptr<Build> build;
+        Charge charge;
+    };
+
+    bool make_room(uid_t uid);
     void start_waiting();
+    std::deque<Entry>::iterator next_of(bool administrators);
+    bool runs_one_of(bool administrators) const;
     void on_ended(const Build* build, Build::End how);
 
-    const BuildLimits limits_;
-    std::vector<std::shared_ptr<Build>> running_;
-    std::deque<std::shared_ptr<Build>> waiting_;
+    Accounting& accounting_;
+    std::vector<Entry> running_;
+    std::deque<Entry> waiting_;
+    uint64_t starts_ = 0;
+    std::unordered_map<uid_t, uint64_t>
+        last_start_;  // by the number of the start; of who waits or ran last
     uint64_t done_ = 0;
     uint64_t failed_ = 0;
 };

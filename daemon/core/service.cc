@@ -18,6 +18,7 @@ Reply reply_with(wire::Reply message) {
 
 Service::Service(const ServiceDependencies& dependencies, ServiceOptions options)
     : options_(std::move(options)),
+      accounting_(options_.quotas, options_.daemon_uid),
       store_(options_.images),
       build_services_{dependencies.clock,
                       dependencies.worker,
@@ -25,7 +26,7 @@ Service::Service(const ServiceDependencies& dependencies, ServiceOptions options
                       dependencies.policy,
                       store_,
                       options_.daemon_uid},
-      queue_(options_.builds),
+      queue_(accounting_),
       started_ms_(dependencies.clock.monotonic_ms()) {}
 
 std::optional<Reply> Service::handle(const PeerIdentity& peer, const wire::Request& request,
@@ -37,7 +38,7 @@ std::optional<Reply> Service::handle(const PeerIdentity& peer, const wire::Reque
         return build(peer, *in, std::move(fds), sink);
     }
     if (std::holds_alternative<wire::ListRequest>(request)) return list(peer);
-    if (std::holds_alternative<wire::StatusRequest>(request)) return status();
+    if (std::holds_alternative<wire::StatusRequest>(request)) return status(peer);
     if (const auto* in = std::get_if<wire::DropRequest>(&request)) return drop(peer, *in);
     return fetch(peer, std::get<wire::FetchRequest>(request));
 }
@@ -54,12 +55,17 @@ Reply Service::attach(const PeerIdentity& peer, const wire::AttachRequest& reque
             StoredImage* image = store_.find(key);
             if (image == nullptr) continue;
             ++image->info.attaches;
-            attached.images.push_back(image->info);
+            attached.images.push_back(info_for(peer, *image));
             reply.fds.push_back(image->fd);
         }
     }
+    Activity& activity = accounting_.activity(peer.uid);
     ++attaches_;
-    if (attached.images.empty()) ++attach_misses_;
+    ++activity.attaches;
+    if (attached.images.empty()) {
+        ++attach_misses_;
+        ++activity.attach_misses;
+    }
     reply.message = std::move(attached);
     return reply;
 }
@@ -80,8 +86,7 @@ std::optional<Reply> Service::build(const PeerIdentity& peer, const wire::BuildR
     }
     const Status plan = check_plan_fd(fds[0].get());
     if (!plan) return reply_with(plan.error());
-    const Status accepted = queue_.submit(std::make_shared<Build>(
-        build_services_, ++builds_asked_, BuildOrder{peer, request, std::move(fds[0])}, sink));
+    const Status accepted = submit(BuildOrder{peer, request, std::move(fds[0])}, sink);
     if (!accepted) return reply_with(accepted.error());
     return std::nullopt;
 }
@@ -90,32 +95,50 @@ Status Service::build_by_itself(const std::string& python, UniqueFd plan, Origin
                                 const std::shared_ptr<ReplySink>& sink) {
     // As root would ask for it: what is the system's goes to the system.
     const PeerIdentity root{0, 0, options_.pid};
-    return queue_.submit(std::make_shared<Build>(
-        build_services_, ++builds_asked_,
-        BuildOrder{root, wire::BuildRequest{python, 0}, std::move(plan), origin}, sink));
+    return submit(BuildOrder{root, wire::BuildRequest{python, 0}, std::move(plan), origin}, sink);
+}
+
+Status Service::submit(BuildOrder order, const std::shared_ptr<ReplySink>& sink) {
+    return queue_.submit(
+        std::make_shared<Build>(build_services_, ++builds_asked_, std::move(order), sink),
+        build_services_.clock.monotonic_ms() * 1000);
 }
 
 Reply Service::list(const PeerIdentity& peer) const {
     wire::ListReply out;
     for (const StoredImage* image : store_.all()) {
-        if (may_see(peer, *image)) out.images.push_back(image->info);
+        if (may_see(peer, *image)) out.images.push_back(info_for(peer, *image));
     }
     return reply_with(std::move(out));
 }
 
-Reply Service::status() const {
+Reply Service::status(const PeerIdentity& peer) {
     wire::StatusReply out;
     out.version = options_.version;
     out.pid = static_cast<uint32_t>(options_.pid);
     out.uptime_ms = build_services_.clock.monotonic_ms() - started_ms_;
-    out.attaches = attaches_;
-    out.attach_misses = attach_misses_;
-    out.images = static_cast<uint32_t>(store_.size());
-    out.image_bytes = store_.bytes();
-    out.connections = static_cast<uint32_t>(connections_);
-    out.builds_running = static_cast<uint32_t>(queue_.running());
-    out.builds_done = queue_.done();
-    out.builds_failed = queue_.failed();
+    for (const StoredImage* image : store_.all()) {
+        if (!may_see(peer, *image)) continue;
+        ++out.images;
+        out.image_bytes += image->info.size;
+    }
+    if (build_services_.policy.may_see_all(peer)) {
+        out.attaches = attaches_;
+        out.attach_misses = attach_misses_;
+        out.connections = static_cast<uint32_t>(connections_);
+        out.builds_running = static_cast<uint32_t>(queue_.running());
+        out.builds_done = queue_.done();
+        out.builds_failed = queue_.failed();
+        return reply_with(std::move(out));
+    }
+    // What others do is none of his business: even how much they do tells something of it.
+    const Activity& activity = accounting_.activity(peer.uid);
+    out.attaches = activity.attaches;
+    out.attach_misses = activity.attach_misses;
+    out.connections = static_cast<uint32_t>(accounting_.used(peer.uid, Resource::kConnections));
+    out.builds_running = static_cast<uint32_t>(queue_.running(peer.uid));
+    out.builds_done = activity.builds_done;
+    out.builds_failed = activity.builds_failed;
     return reply_with(std::move(out));
 }
 
@@ -160,7 +183,7 @@ Reply Service::fetch(const PeerIdentity& peer, const wire::FetchRequest& request
                                                     std::to_string(image.info.domain_uid) +
                                                     "; only that uid and root may have it"});
     }
-    Reply reply = reply_with(wire::FetchReply{image.info});
+    Reply reply = reply_with(wire::FetchReply{info_for(peer, image)});
     reply.fds.push_back(image.fd);
     return reply;
 }
@@ -175,6 +198,14 @@ void Service::cancel_builds() {
 
 bool Service::may_see(const PeerIdentity& peer, const StoredImage& image) const {
     return build_services_.policy.may_see(peer, image.info.domain, image.info.domain_uid);
+}
+
+wire::ImageInfo Service::info_for(const PeerIdentity& peer, const StoredImage& image) const {
+    wire::ImageInfo info = image.info;
+    if (info.domain == wire::Domain::kSystem && !build_services_.policy.may_see_all(peer)) {
+        info.attaches = 0;
+    }
+    return info;
 }
 
 Result<const StoredImage*> Service::find_for(const PeerIdentity& peer,

@@ -21,7 +21,7 @@ struct ServiceOptions {
     pid_t pid = 0;
     std::string version;
     ImageLimits images;
-    BuildLimits builds;
+    QuotaLimits quotas;
 };
 
 // What the service works with; outlives it. `policy` outlives the worker too.
@@ -58,21 +58,26 @@ class Service {
     void set_connections(size_t connections) { connections_ = connections; }
 
     ImageStore& images() { return store_; }
+    Accounting& accounting() { return accounting_; }
 
   private:
     Reply attach(const PeerIdentity& peer, const wire::AttachRequest& request);
     std::optional<Reply> build(const PeerIdentity& peer, const wire::BuildRequest& request,
                                std::vector<UniqueFd> fds, const std::shared_ptr<ReplySink>& sink);
+    Status submit(BuildOrder order, const std::shared_ptr<ReplySink>& sink);
     Reply list(const PeerIdentity& peer) const;
-    Reply status() const;
+    Reply status(const PeerIdentity& peer);
     Reply drop(const PeerIdentity& peer, const wire::DropRequest& request);
     Reply fetch(const PeerIdentity& peer, const wire::FetchRequest& request) const;
 
     bool may_see(const PeerIdentity& peer, const StoredImage& image) const;
+    // Of an image that the peer may know of, what it may know.
+    wire::ImageInfo info_for(const PeerIdentity& peer, const StoredImage& image) const;
     // The image of that name, if there is one that the peer may know of.
     Result<const StoredImage*> find_for(const PeerIdentity& peer, const std::string& id) const;
 
     const ServiceOptions options_;
+    Accounting accounting_;
     ImageStore store_;
     const BuildServices build_services_;
     BuildQueue queue_;

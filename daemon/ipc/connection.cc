@@ -1,8 +1,5 @@
 #include "daemon/ipc/connection.h"
 
-#include <linux/sockios.h>
-#include <sys/ioctl.h>
-
 #include <cerrno>
 #include <cstring>
 #include <span>
@@ -20,18 +17,23 @@ using boost::asio::posix::stream_descriptor;
 
 // Requests that a peer may send ahead of the answer to its first.
 constexpr size_t kMaxAhead = 4;
-// Requests served before others get their turn.
-constexpr int kRequestsPerTurn = 16;
+// What a message costs the kernel beside its bytes, or us while it waits. About.
+constexpr size_t kMessageOverhead = 1024;
 
 }  // namespace
 
 Connection::Connection(Server& server, boost::asio::io_context& context, core::Service& service,
-                       UniqueFd socket, PeerIdentity peer)
+                       UniqueFd socket, PeerIdentity peer, core::Charge place)
     : server_(server),
       context_(context),
       service_(service),
       socket_(std::move(socket)),
       peer_(peer),
+      place_(std::move(place)),
+      sent_descriptors_(service.accounting(), peer.uid, core::Resource::kDescriptors),
+      sent_bytes_(service.accounting(), peer.uid, core::Resource::kBytes),
+      waiting_descriptors_(service.accounting(), peer.uid, core::Resource::kDescriptors),
+      waiting_bytes_(service.accounting(), peer.uid, core::Resource::kBytes),
       last_activity_(Clock::now()) {}
 
 Connection::~Connection() {
@@ -49,7 +51,15 @@ void Connection::close(const char* why) {
     if (descriptor_ && descriptor_->is_open()) descriptor_->release();
     shutdown(socket_.get(), SHUT_RDWR);
     waiting_.clear();
+    waiting_descriptors_.clear();
+    waiting_bytes_.clear();
     outgoing_.reset();
+    note_what_is_read();
+    if (sent_bytes_.amount() != 0) {
+        server_.lingering().add(std::move(socket_), std::move(sent_descriptors_),
+                                std::move(sent_bytes_));
+    }
+    place_.clear();
     service_.peer_gone(*this);
     server_.forget(self);
 }
@@ -83,15 +93,15 @@ void Connection::wait() {
             stream_descriptor::wait_read,
             [self = shared_from_this()](const boost::system::error_code& error) {
                 self->waiting_to_read_ = false;
-                if (!error && !self->closed_) self->on_readable();
+                // Not at once: others may have become readable in the same moment.
+                if (!error && !self->closed_) self->server_.enqueue(self);
             });
     }
 }
 
-void Connection::on_readable() {
-    for (int i = 0; i < kRequestsPerTurn && !closed_ && !outgoing_; ++i) {
-        if (!receive_one()) break;
-    }
+void Connection::take_turn() {
+    if (closed_) return;
+    if (!outgoing_ && receive_one()) return server_.enqueue(shared_from_this());
     wait();
 }
 
@@ -106,7 +116,11 @@ bool Connection::receive_one() {
         case IoStatus::kError: close(std::strerror(errno)); return false;
     }
     last_activity_ = Clock::now();
-    Asked asked{wire::decode_request(buffer.first(message.size)), {}};
+    if (!server_.may_ask(peer_.uid, last_activity_)) {
+        close("it asks too often");
+        return false;
+    }
+    Asked asked{wire::decode_request(buffer.first(message.size)), {}, message.size};
     for (size_t i = 0; i < message.fd_count; ++i) {
         asked.fds.push_back(std::move(message.fds[i]));
     }
@@ -115,29 +129,34 @@ bool Connection::receive_one() {
         return false;
     }
     if (building_) {
-        if (waiting_.size() == kMaxAhead) {
-            close("too many requests ahead of the answer");
-            return false;
-        }
-        waiting_.push_back(std::move(asked));
+        keep_waiting(std::move(asked));
     } else {
         serve(std::move(asked));
     }
     return !closed_;
 }
 
-// What is sent but not read counts against all that the daemon may have on its way (unix(7),
-// ETOOMANYREFS), so that one peer could use it up for everybody.
-bool Connection::holds_descriptors_back() {
-    if (!sent_descriptors_) return false;
-    int unread = 0;
-    if (ioctl(socket_.get(), SIOCOUTQ, &unread) == 0 && unread > 0) return true;
-    sent_descriptors_ = false;
-    return false;
+void Connection::keep_waiting(Asked asked) {
+    if (waiting_.size() == kMaxAhead) return close("too many requests ahead of the answer");
+    if (!waiting_bytes_.add(asked.size + kMessageOverhead) ||
+        !waiting_descriptors_.add(asked.fds.size())) {
+        return close("its uid has too many requests waiting");
+    }
+    waiting_.push_back(std::move(asked));
+}
+
+void Connection::note_what_is_read() {
+    if (sent_bytes_.amount() == 0 || has_unread(socket_.get())) return;
+    sent_bytes_.clear();
+    sent_descriptors_.clear();
 }
 
 void Connection::serve(Asked asked) {
-    if (holds_descriptors_back()) return close("it asks on without reading its descriptors");
+    note_what_is_read();
+    // Answers without descriptors may wait.
+    if (sent_descriptors_.amount() != 0) {
+        return close("it asks on without reading its descriptors");
+    }
     if (!asked.request) return send(core::Reply{wire::Reply{asked.request.error()}, {}});
     std::optional<core::Reply> reply =
         service_.handle(peer_, *asked.request, std::move(asked.fds), shared_from_this());
@@ -154,12 +173,26 @@ void Connection::serve_waiting() {
         waiting_.pop_front();
         serve(std::move(asked));
     }
+    if (waiting_.empty()) {
+        waiting_descriptors_.clear();
+        waiting_bytes_.clear();
+    }
 }
 
 void Connection::send(core::Reply reply) {
     Outgoing outgoing{wire::encode(reply.message), std::move(reply.fds)};
     if (outgoing.packet.size() > wire::kMaxMessageSize) {
         const Error error{ErrorCode::kSystem, "the answer does not fit a message"};
+        outgoing = Outgoing{wire::encode(wire::Reply{error}), {}};
+    }
+    if (!sent_bytes_.add(outgoing.packet.size() + kMessageOverhead)) {
+        return close("its uid leaves too many answers unread");
+    }
+    if (!sent_descriptors_.add(outgoing.fds.size())) {
+        server_.warn_of_unread_descriptors(peer_.uid);
+        const Error error{ErrorCode::kUnavailable,
+                          "too many descriptors are on their way to processes of this uid that do "
+                          "not read them; try again later"};
         outgoing = Outgoing{wire::encode(wire::Reply{error}), {}};
     }
     if (!try_send(outgoing)) outgoing_ = std::move(outgoing);
@@ -173,15 +206,13 @@ bool Connection::try_send(Outgoing& outgoing) {
     }
     switch (send_message(socket_.get(), outgoing.packet.data(), outgoing.packet.size(), fds, count,
                          MSG_DONTWAIT)) {
-        case IoStatus::kOk:
-            last_activity_ = Clock::now();
-            if (count != 0) sent_descriptors_ = true;
-            return true;
+        case IoStatus::kOk: last_activity_ = Clock::now(); return true;
         case IoStatus::kAgain: return false;
         case IoStatus::kClosed: close(nullptr); return true;
         case IoStatus::kTruncated:
         case IoStatus::kError:
             if (errno == ETOOMANYREFS && count != 0) {
+                sent_descriptors_.clear();
                 server_.warn_of_descriptors_on_their_way();
                 const Error error{ErrorCode::kUnavailable,
                                   "too many descriptors are on their way to other processes; "
@@ -199,6 +230,8 @@ void Connection::on_writable() {
     if (outgoing_ && try_send(*outgoing_)) {
         outgoing_.reset();
         serve_waiting();
+        // What arrived meanwhile.
+        if (!closed_) return server_.enqueue(shared_from_this());
     }
     wait();
 }
@@ -206,7 +239,10 @@ void Connection::on_writable() {
 // Nothing is done about a peer that is gone or slow: its end shows when we read.
 void Connection::progress(const wire::BuildProgress& progress) {
     if (closed_ || outgoing_) return;
+    note_what_is_read();
+    if (sent_bytes_.amount() != 0) return;  // it does not keep up
     const std::string packet = wire::encode(wire::Reply{progress});
+    if (!sent_bytes_.add(packet.size() + kMessageOverhead)) return;
     send_message(socket_.get(), packet.data(), packet.size(), nullptr, 0, MSG_DONTWAIT);
 }
 

@@ -3,6 +3,7 @@
 #include <sys/socket.h>
 
 #include <algorithm>
+#include <boost/asio/post.hpp>
 #include <cerrno>
 #include <cstring>
 #include <utility>
@@ -17,6 +18,8 @@ namespace {
 using boost::asio::posix::stream_descriptor;
 
 constexpr int kAcceptsPerTurn = 64;
+// Requests between two looks at what else has happened.
+constexpr int kRequestsPerTurn = 64;
 // Out of descriptors or memory: accept(2) would fail at once again.
 constexpr std::chrono::milliseconds kAcceptPause{100};
 constexpr std::chrono::minutes kWarningInterval{1};
@@ -31,13 +34,14 @@ bool is_time_to_warn(std::optional<Connection::Clock::time_point>* last) {
 
 }  // namespace
 
-Server::Server(AsioLoop& loop, int listener, core::Service& service, ServerLimits limits)
+Server::Server(AsioLoop& loop, int listener, core::Service& service, ServerOptions options)
     : loop_(loop),
       service_(service),
-      limits_(limits),
+      options_(options),
       listener_(loop.context()),
       accept_again_(loop.context()),
       sweep_timer_(loop.context()),
+      lingering_(loop),
       buffer_(wire::kMaxMessageSize) {
     boost::system::error_code error;
     listener_.assign(listener, error);
@@ -60,6 +64,8 @@ void Server::stop() {
         const std::shared_ptr<Connection> connection = *connections_.begin();
         connection->close(nullptr);
     }
+    turns_.clear();
+    lingering_.clear();
 }
 
 void Server::wait_for_connections() {
@@ -88,34 +94,77 @@ void Server::accept_all() {
         accept_again_.async_wait([this](const boost::system::error_code& error) {
             if (!error) wait_for_connections();
         });
-        return;
+        return take_turns();
     }
+    take_turns();
     wait_for_connections();
 }
 
 void Server::admit(UniqueFd socket) {
     PeerIdentity peer;
     if (!read_peer_identity(socket.get(), &peer)) return;
-    const auto of_uid = per_uid_.find(peer.uid);
-    if (connections_.size() >= limits_.connections ||
-        (of_uid != per_uid_.end() && of_uid->second >= limits_.connections_per_uid)) {
+    core::Charge place(service_.accounting(), peer.uid, core::Resource::kConnections);
+    // Who comes too often costs no more than this.
+    if (!may_ask(peer.uid, Connection::Clock::now()) || !make_room(peer.uid) || !place.add(1)) {
         log_debug("connection of uid " + std::to_string(peer.uid) + " refused: too many");
         return;
     }
-    ++per_uid_[peer.uid];
-    const auto connection =
-        std::make_shared<Connection>(*this, loop_.context(), service_, std::move(socket), peer);
+    const auto connection = std::make_shared<Connection>(*this, loop_.context(), service_,
+                                                         std::move(socket), peer, std::move(place));
     connections_.insert(connection);
     count_connections();
-    connection->start();
+    turns_.push(peer.uid, connection);
     sweep_later();
 }
 
+bool Server::make_room(uid_t uid) {
+    const core::Accounting& accounting = service_.accounting();
+    if (!accounting.is_full(core::Resource::kConnections)) return true;
+    const std::optional<uid_t> greediest = accounting.greediest(core::Resource::kConnections);
+    // One more than another would be the greediest itself.
+    if (!greediest || accounting.used(uid, core::Resource::kConnections) + 1 >=
+                          accounting.used(*greediest, core::Resource::kConnections)) {
+        return false;
+    }
+    std::shared_ptr<Connection> idlest;
+    for (const std::shared_ptr<Connection>& connection : connections_) {
+        if (connection->uid() != *greediest || !connection->idle_since()) continue;
+        if (!idlest || *connection->idle_since() < *idlest->idle_since()) idlest = connection;
+    }
+    if (!idlest) return false;
+    idlest->close("its uid has most connections, and another needs one");
+    return true;
+}
+
+bool Server::may_ask(uid_t uid, Connection::Clock::time_point now) {
+    const auto since =
+        std::chrono::duration_cast<std::chrono::microseconds>(now.time_since_epoch());
+    return service_.accounting().spend_request(uid, static_cast<uint64_t>(since.count()));
+}
+
+void Server::enqueue(std::shared_ptr<Connection> connection) {
+    const uid_t uid = connection->uid();
+    turns_.push(uid, std::move(connection));
+    if (turns_posted_) return;
+    turns_posted_ = true;
+    boost::asio::post(loop_.context(), [this] {
+        turns_posted_ = false;
+        take_turns();
+    });
+}
+
+void Server::take_turns() {
+    for (int i = 0; i < kRequestsPerTurn && !turns_.empty(); ++i) turns_.pop()->take_turn();
+    if (turns_.empty() || turns_posted_) return;
+    turns_posted_ = true;
+    boost::asio::post(loop_.context(), [this] {
+        turns_posted_ = false;
+        take_turns();
+    });
+}
+
 void Server::forget(const std::shared_ptr<Connection>& connection) {
-    if (connections_.erase(connection) == 0) return;
-    const auto of_uid = per_uid_.find(connection->uid());
-    if (--of_uid->second == 0) per_uid_.erase(of_uid);
-    count_connections();
+    if (connections_.erase(connection) != 0) count_connections();
 }
 
 void Server::warn_of_descriptors_on_their_way() {
@@ -123,6 +172,13 @@ void Server::warn_of_descriptors_on_their_way() {
     log_warning(
         "attaching fails: too many descriptors of this uid are on their way to processes that do "
         "not read them; a higher limit of open files (LimitNOFILE) allows more");
+}
+
+void Server::warn_of_unread_descriptors(uid_t uid) {
+    if (!is_time_to_warn(&last_descriptor_warning_)) return;
+    log_warning(
+        "processes of uid " + std::to_string(uid) +
+        " do not read the descriptors that they have asked for, and get no more until they do");
 }
 
 void Server::count_connections() {
@@ -133,7 +189,7 @@ void Server::count_connections() {
 void Server::sweep_later() {
     if (sweeping_ || connections_.empty()) return;
     sweeping_ = true;
-    sweep_timer_.expires_after(std::max(limits_.patience / 5, std::chrono::milliseconds(1)));
+    sweep_timer_.expires_after(std::max(options_.patience / 5, std::chrono::milliseconds(1)));
     sweep_timer_.async_wait([this](const boost::system::error_code& error) {
         if (error) return;
         sweeping_ = false;
@@ -146,7 +202,7 @@ void Server::sweep() {
     const Connection::Clock::time_point now = Connection::Clock::now();
     std::vector<std::shared_ptr<Connection>> late;
     for (const std::shared_ptr<Connection>& connection : connections_) {
-        if (connection->is_late(now, limits_.patience)) late.push_back(connection);
+        if (connection->is_late(now, options_.patience)) late.push_back(connection);
     }
     for (const std::shared_ptr<Connection>& connection : late) {
         connection->close("it neither asked nor read");

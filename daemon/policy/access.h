@@ -30,6 +30,10 @@ class Access {
     // Everybody may map a system image, and the images of its own uid. Nobody maps another's.
     bool may_map(const PeerIdentity& peer, wire::Domain domain, uid_t domain_uid) const;
 
+    // Root and the daemon's own uid: of all images, and of what others do. Others know of their own
+    // images and the system's, and of what they do themselves.
+    bool may_see_all(const PeerIdentity& peer) const { return is_administrator(peer); }
+
     // What one may map; root and the daemon's uid may know of all.
     bool may_see(const PeerIdentity& peer, wire::Domain domain, uid_t domain_uid) const;
 

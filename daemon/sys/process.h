@@ -1,6 +1,8 @@
 // What the process sets up about itself before it does anything else.
 #pragma once
 
+#include <cstdint>
+
 #include "src/common/base/result.h"
 #include "src/common/os/unique_fd.h"
 
@@ -30,6 +32,9 @@ Hangup take_hangup(int fd);
 // Raises the soft limit of open descriptors to the hard one: each image and each connection has
 // one. Not being able to is no reason to stop.
 void raise_descriptor_limit();
+
+// How many there may be; as many may be on their way to other processes (unix(7), ETOOMANYREFS).
+uint64_t descriptor_limit();
 
 // A log or a service manager that went away must not end the daemon.
 void ignore_broken_pipes();

@@ -14,6 +14,7 @@ class FakePolicy final : public core::AccessPolicy {
     explicit FakePolicy(uid_t daemon_uid) : real_(policy::AccessOptions{daemon_uid, false}) {}
 
     Status may_build(const PeerIdentity& peer) const override { return real_.may_build(peer); }
+    bool may_see_all(const PeerIdentity& peer) const override { return real_.may_see_all(peer); }
     bool may_see(const PeerIdentity& peer, wire::Domain domain, uid_t uid) const override {
         return real_.may_see(peer, domain, uid);
     }

@@ -147,7 +147,9 @@ TEST(ConfigFile, AnErrorNamesFileAndLine) {
     };
     EXPECT_EQ(message("verbose = true\nsoket = /s\n"),
               "/etc/x.conf:2: no such option: 'soket'; the options are socket, user, clients, "
-              "discover, interpreter, cache, image-budget, build-deadline, build-memory, verbose");
+              "discover, interpreter, cache, image-budget, build-deadline, build-memory, "
+              "max-connections, "
+              "user-connections, user-descriptors, user-requests, user-builds, patience, verbose");
     EXPECT_EQ(message("\n\nverbose\n"), "/etc/x.conf:3: expected name = value, not 'verbose'");
     EXPECT_EQ(message("verbose = perhaps"),
               "/etc/x.conf:1: verbose is 'true' or 'false', not 'perhaps'");

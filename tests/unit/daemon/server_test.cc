@@ -2,11 +2,15 @@
 #include "daemon/ipc/server.h"
 
 #include <gtest/gtest.h>
+#include <poll.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <boost/asio/post.hpp>
+#include <functional>
 #include <thread>
 
 #include "daemon/ipc/listener.h"
@@ -29,13 +33,20 @@ using test::attach_request;
 using namespace std::chrono_literals;
 using test::TestClient;
 
+struct TestLimits {
+    uint64_t connections;
+    uint64_t connections_per_uid;
+    std::chrono::milliseconds patience;
+    core::Quota descriptors = core::QuotaLimits{}.descriptors;
+};
+
 // A whole daemon but for the builder, which never ends unless the test says so.
 class TestServer {
   public:
-    explicit TestServer(ServerLimits limits)
+    explicit TestServer(TestLimits limits)
         : listener_(Listener::open({dir_ / "s.sock", 0600, 0700})),
-          service_({clock_, loop_, launcher_, policy_}, options()),
-          server_(loop_, listener_->fd(), service_, limits) {
+          service_({clock_, loop_, launcher_, policy_}, options(limits)),
+          server_(loop_, listener_->fd(), service_, ServerOptions{limits.patience}) {
         server_.start();
         thread_ = std::thread([this] { loop_.run(); });
     }
@@ -48,6 +59,12 @@ class TestServer {
 
     std::string socket() const { return dir_ / "s.sock"; }
 
+    // For users of any uid.
+    void open_to_all() {
+        ASSERT_EQ(chmod((dir_ / ".").c_str(), 0755), 0);
+        ASSERT_EQ(chmod(socket().c_str(), 0666), 0);
+    }
+
     // Asks for a build of /system/a.py and plays the builder. False if it fails.
     bool publish() {
         TestClient client(socket());
@@ -59,9 +76,11 @@ class TestServer {
     }
 
   private:
-    static core::ServiceOptions options() {
+    static core::ServiceOptions options(const TestLimits& limits) {
         core::ServiceOptions out;
         out.daemon_uid = geteuid();
+        out.quotas.descriptors = limits.descriptors;
+        out.quotas.connections = {limits.connections_per_uid, limits.connections};
         return out;
     }
 
@@ -185,8 +204,10 @@ TEST(Server, DropsAPeerThatAsksOnWithoutReadingItsDescriptors) {
     }
     for (int i = 0; i < 100 && client.send(attach_request()); ++i) {
     }
-    // The one answer that was sent may be there still; then comes the end. (If requests of ours lie
-    // unread at the end, the kernel says ECONNRESET before it gives out the answer.)
+    // Nothing is read before it is over.
+    pollfd hangup{client.fd(), 0, 0};
+    ASSERT_EQ(poll(&hangup, 1, test::kDeadlineSeconds * 1000), 1);
+    // The one answer that was sent is there still; then comes the end.
     int answers_sent = 0;
     char byte = 0;
     ssize_t n = 0;
@@ -197,6 +218,63 @@ TEST(Server, DropsAPeerThatAsksOnWithoutReadingItsDescriptors) {
     TestClient other(server.socket());
     for (int i = 0; i < 10; ++i) ASSERT_TRUE(other.send(wire::StatusRequest{}));
     for (int i = 0; i < 10; ++i) ASSERT_TRUE(other.receive());
+}
+
+TEST(Server, WhatIsNotReadStaysChargedWhenTheConnectionIsOver) {
+    TestServer server({64, 64, 30s, {4, 64}});
+    ASSERT_TRUE(server.publish());
+    std::vector<std::unique_ptr<TestClient>> clients;
+    for (int i = 0; i < 4; ++i) {
+        clients.push_back(std::make_unique<TestClient>(server.socket()));
+        ASSERT_TRUE(clients.back()->send(attach_request()));
+        // The connection is over for the server, not for the kernel.
+        ASSERT_EQ(shutdown(clients.back()->fd(), SHUT_WR), 0);
+        pollfd hangup{clients.back()->fd(), 0, 0};
+        ASSERT_EQ(poll(&hangup, 1, test::kDeadlineSeconds * 1000), 1);
+    }
+    const auto attach = [&] {
+        TestClient client(server.socket());
+        if (!client.send(attach_request())) return std::optional<size_t>();
+        const std::optional<test::Answer> answer = client.receive();
+        return answer ? std::optional(answer->fds.size()) : std::nullopt;
+    };
+    EXPECT_EQ(attach(), 0u) << "four descriptors are on their way";
+    // It reads, and another is gone without.
+    EXPECT_EQ(clients[0]->receive()->fds.size(), 1u);
+    clients.erase(clients.begin(), clients.begin() + 2);
+    for (int i = 0; i < 1000 && attach() != 1u; ++i) std::this_thread::yield();
+    EXPECT_EQ(attach(), 1u);
+}
+
+// Runs it in a child process of another uid; its exit status.
+int as_uid(uid_t uid, const std::function<bool()>& what) {
+    const pid_t pid = fork();
+    if (pid == 0) _exit(setgid(uid) == 0 && setuid(uid) == 0 && what() ? 0 : 1);
+    int status = 0;
+    waitpid(pid, &status, 0);
+    return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+}
+
+TEST(Server, WhoHasMostConnectionsGivesWayToAnother) {
+    if (geteuid() != 0) GTEST_SKIP() << "needs root, to be somebody else";
+    TestServer server({8, 8, 30s});
+    server.open_to_all();
+    std::vector<std::unique_ptr<TestClient>> greedy;
+    for (int i = 0; i < 8; ++i) {
+        greedy.push_back(std::make_unique<TestClient>(server.socket()));
+        ASSERT_TRUE(answers(*greedy.back()));
+    }
+    ASSERT_TRUE(answers(*greedy[0])) << "the second is the most idle now";
+    constexpr uid_t kNobody = 65534;
+    EXPECT_EQ(as_uid(kNobody,
+                     [&] {
+                         TestClient client(server.socket());
+                         return answers(client);
+                     }),
+              0);
+    EXPECT_TRUE(greedy[1]->wait_for_close());
+    EXPECT_TRUE(answers(*greedy[0]));
+    for (size_t i = 2; i < greedy.size(); ++i) EXPECT_TRUE(answers(*greedy[i])) << i;
 }
 
 // In a process of its own: as a user who may not go beyond the limit, and has nothing else open.

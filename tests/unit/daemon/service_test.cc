@@ -23,6 +23,7 @@ using namespace std::string_literals;
 
 constexpr uid_t kDaemon = 500;
 constexpr uid_t kAlice = 1000;
+constexpr uid_t kBob = 1001;
 
 PeerIdentity peer(uid_t uid) {
     return PeerIdentity{uid, uid, 1};
@@ -35,7 +36,7 @@ class ServiceTest : public testing::Test {
         out.daemon_uid = kDaemon;
         out.pid = 42;
         out.version = "1.2.3";
-        out.builds.max_waiting = 2;
+        out.quotas.builds = {2, 3};
         return out;
     }
 
@@ -216,6 +217,27 @@ TEST_F(ServiceTest, AListShowsWhatThePeerMayKnow) {
     EXPECT_EQ(ask<wire::ListReply>(0, wire::ListRequest{}).images.size(), 2u);
     EXPECT_EQ(ask<wire::ListReply>(kDaemon, wire::ListRequest{}).images.size(), 2u);
     EXPECT_EQ(ask<wire::ListReply>(kAlice, wire::ListRequest{}).images.size(), 1u);
+}
+
+TEST_F(ServiceTest, AUserIsToldOnlyOfHimself) {
+    publish_both();
+    for (int i = 0; i < 3; ++i) ask<wire::AttachReply>(kBob, attach_request());
+    const auto attached = ask<wire::AttachReply>(kAlice, attach_request());
+    EXPECT_EQ(attached.images.at(0).attaches, 0u);
+    EXPECT_EQ(ask<wire::ListReply>(kAlice, wire::ListRequest{}).images.at(0).attaches, 0u);
+    EXPECT_EQ(ask<wire::ListReply>(0, wire::ListRequest{}).images.at(0).attaches, 4u);
+    const auto hers = ask<wire::StatusReply>(kAlice, wire::StatusRequest{});
+    EXPECT_EQ(hers.attaches, 1u);
+    EXPECT_EQ(hers.images, 1u) << "the system's";
+    EXPECT_EQ(hers.builds_done, 0u);
+    service_.set_connections(77);
+    EXPECT_EQ(ask<wire::StatusReply>(kAlice, wire::StatusRequest{}).connections, 0u);
+    const auto all = ask<wire::StatusReply>(0, wire::StatusRequest{});
+    EXPECT_EQ(all.attaches, 4u);
+    EXPECT_EQ(all.images, 2u);
+    EXPECT_EQ(all.builds_done, 1u);
+    EXPECT_EQ(all.connections, 77u);
+    EXPECT_LT(hers.image_bytes, all.image_bytes);
 }
 
 TEST_F(ServiceTest, FetchGivesTheDescriptorToWhoMayHaveIt) {
