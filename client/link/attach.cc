@@ -1,7 +1,9 @@
 #include "client/link/attach.h"
 
+#include <fcntl.h>
 #include <poll.h>
 #include <sys/socket.h>
+#include <sys/time.h>
 #include <sys/un.h>
 #include <time.h>
 
@@ -30,6 +32,18 @@ int64_t now_us() {
     return static_cast<int64_t>(time.tv_sec) * 1'000'000 + time.tv_nsec / 1000;
 }
 
+// The queue of those that the daemon has not accepted is full, of starts as ours or of somebody who
+// fills it on purpose. It empties fast; so one may wait for the next place in it, as long as for a
+// sign of life.
+bool wait_for_place(int socket, const sockaddr_un& address) {
+    const timeval patience{0, kPatienceMs * 1000};
+    const int flags = fcntl(socket, F_GETFL);
+    return setsockopt(socket, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof patience) == 0 &&
+           fcntl(socket, F_SETFL, flags & ~O_NONBLOCK) == 0 &&
+           connect(socket, reinterpret_cast<const sockaddr*>(&address), sizeof address) == 0 &&
+           fcntl(socket, F_SETFL, flags) == 0;
+}
+
 const char* connect_to(const char* path, UniqueFd* out) {
     sockaddr_un address{};
     address.sun_family = AF_UNIX;
@@ -40,7 +54,8 @@ const char* connect_to(const char* path, UniqueFd* out) {
     if (!fd) return "no-socket";
     // unix(7): a non-blocking connect either succeeds at once or says EAGAIN (full backlog).
     if (connect(fd.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0) {
-        return errno == EAGAIN ? "daemon-busy" : "no-daemon";
+        if (errno != EAGAIN) return "no-daemon";
+        if (!wait_for_place(fd.get(), address)) return "daemon-busy";
     }
     PeerIdentity server;
     if (!read_peer_identity(fd.get(), &server)) return "daemon-not-trusted";

@@ -15,7 +15,8 @@
 namespace pycds::ipc {
 namespace {
 
-constexpr int kBacklog = 1024;
+// The kernel lowers it to net.core.somaxconn. As in systemd/pycdsd.socket.
+constexpr int kBacklog = 4096;
 constexpr int kLockRetryMs = 20;
 constexpr int kLockPatienceMs = 2000;
 

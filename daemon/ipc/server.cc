@@ -17,9 +17,11 @@ namespace {
 
 using boost::asio::posix::stream_descriptor;
 
-constexpr int kAcceptsPerTurn = 64;
-// Requests between two looks at what else has happened.
-constexpr int kRequestsPerTurn = 64;
+// Between two rounds of requests. Many: in the queue of those not yet accepted there are no turns,
+// and a full one turns away whoever comes next, whoever has filled it.
+constexpr int kAcceptsPerTurn = 256;
+// Between two looks at what else has happened.
+constexpr int kRequestsPerTurn = 32;
 // Out of descriptors or memory: accept(2) would fail at once again.
 constexpr std::chrono::milliseconds kAcceptPause{100};
 constexpr std::chrono::minutes kWarningInterval{1};
