@@ -73,6 +73,7 @@ class ImageStore {
     // Null if there is none. The pointer is good until the next call that is not const.
     StoredImage* find(const ImageKey& key);
     const StoredImage* find(std::string_view id) const;
+    bool has(const ImageKey& key) const { return images_.contains(key); }
 
     // Drops the images for which `which` says so; returns how many.
     size_t drop_if(const std::function<bool(const StoredImage&)>& which);

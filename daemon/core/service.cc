@@ -29,6 +29,11 @@ Service::Service(const ServiceDependencies& dependencies, ServiceOptions options
       queue_(accounting_),
       started_ms_(dependencies.clock.monotonic_ms()) {}
 
+bool Service::depends_on_place(uid_t uid, const wire::Request& request) const {
+    const auto* attach = std::get_if<wire::AttachRequest>(&request);
+    return attach == nullptr || store_.has(ImageKey{attach->identity, wire::Domain::kUser, uid});
+}
+
 std::optional<Reply> Service::handle(const PeerIdentity& peer, const wire::Request& request,
                                      std::vector<UniqueFd> fds,
                                      const std::shared_ptr<ReplySink>& sink) {
@@ -47,13 +52,13 @@ Reply Service::attach(const PeerIdentity& peer, const wire::AttachRequest& reque
     wire::AttachReply attached;
     Reply reply;
     if (request.format_version == image::kFormatVersion) {
-        // The keys are the policy: what everybody may map, and what this uid may map. There is no
-        // way to name another uid's image here.
+        // The keys are the policy: what everybody may map, and what this uid may map at home. There
+        // is no way to name another uid's image here.
         const ImageKey keys[] = {{request.identity, wire::Domain::kSystem, 0},
                                  {request.identity, wire::Domain::kUser, peer.uid}};
         for (const ImageKey& key : keys) {
             StoredImage* image = store_.find(key);
-            if (image == nullptr) continue;
+            if (image == nullptr || (key.domain == wire::Domain::kUser && peer.elsewhere)) continue;
             ++image->info.attaches;
             attached.images.push_back(info_for(peer, *image));
             reply.fds.push_back(image->fd);

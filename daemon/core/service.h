@@ -38,6 +38,10 @@ class Service {
     Service(const Service&) = delete;
     Service& operator=(const Service&) = delete;
 
+    // Does the answer depend on where the peer lives (PeerIdentity::elsewhere)? Looking costs more
+    // than most attaches do, which get the system's images wherever they come from.
+    bool depends_on_place(uid_t uid, const wire::Request& request) const;
+
     // The reply, or nothing if it comes later through `sink`. `fds` are what came with the
     // request.
     std::optional<Reply> handle(const PeerIdentity& peer, const wire::Request& request,

@@ -8,6 +8,7 @@
 #include "daemon/ipc/server.h"
 #include "src/common/base/log.h"
 #include "src/common/os/fd_passing.h"
+#include "src/common/os/peer_place.h"
 #include "src/common/wire/framing.h"
 
 namespace pycds::ipc {
@@ -158,6 +159,10 @@ void Connection::serve(Asked asked) {
         return close("it asks on without reading its descriptors");
     }
     if (!asked.request) return send(core::Reply{wire::Reply{asked.request.error()}, {}});
+    if (!place_is_known_ && service_.depends_on_place(peer_.uid, *asked.request)) {
+        peer_.elsewhere = find_peer_place(socket_.get()) == PeerPlace::kElsewhere;
+        place_is_known_ = true;
+    }
     std::optional<core::Reply> reply =
         service_.handle(peer_, *asked.request, std::move(asked.fds), shared_from_this());
     if (reply) {

@@ -84,7 +84,8 @@ class Connection final : public core::ReplySink, public std::enable_shared_from_
     boost::asio::io_context& context_;
     core::Service& service_;
     UniqueFd socket_;
-    const PeerIdentity peer_;
+    PeerIdentity peer_;
+    bool place_is_known_ = false;
     core::Charge place_;
     core::Charge sent_descriptors_;  // not seen to be read
     core::Charge sent_bytes_;

@@ -6,6 +6,12 @@ namespace pycds::policy {
 
 Status Access::may_build(const PeerIdentity& peer) const {
     if (is_administrator(peer)) return Ok{};
+    if (peer.elsewhere) {
+        return Error{
+            ErrorCode::kPermissionDenied,
+            "who lives in a container (another pid namespace) may not build images with this "
+            "daemon; ask from outside, or start one of your own inside: pycdsd --user"};
+    }
     const std::string who = options_.daemon_uid == 0
                                 ? "only root may build images with this daemon"
                                 : "only root and uid " + std::to_string(options_.daemon_uid) +
@@ -18,7 +24,7 @@ Status Access::may_build(const PeerIdentity& peer) const {
 bool Access::may_map(const PeerIdentity& peer, wire::Domain domain, uid_t domain_uid) const {
     switch (domain) {
         case wire::Domain::kSystem: return true;
-        case wire::Domain::kUser: return peer.uid == domain_uid;
+        case wire::Domain::kUser: return peer.uid == domain_uid && !peer.elsewhere;
         case wire::Domain::kUnspecified: break;
     }
     return false;
@@ -29,11 +35,12 @@ bool Access::may_see(const PeerIdentity& peer, wire::Domain domain, uid_t domain
 }
 
 bool Access::may_fetch(const PeerIdentity& peer, wire::Domain domain, uid_t domain_uid) const {
-    return peer.uid == 0 || may_map(peer, domain, domain_uid);
+    return (peer.uid == 0 && !peer.elsewhere) || may_map(peer, domain, domain_uid);
 }
 
 bool Access::may_drop(const PeerIdentity& peer, wire::Domain domain, uid_t domain_uid) const {
-    return is_administrator(peer) || (domain == wire::Domain::kUser && peer.uid == domain_uid);
+    return is_administrator(peer) ||
+           (domain == wire::Domain::kUser && may_map(peer, domain, domain_uid));
 }
 
 Result<std::vector<wire::Domain>> Access::place_sources(

@@ -1,6 +1,9 @@
 // Who may do what. The only place of the daemon that says no to a peer because of who it is.
 //
-// Peers are judged by uid alone, as the kernel gave it (src/common/os/peer_identity.h).
+// Peers are judged by what the kernel says of them: their uid (src/common/os/peer_identity.h), and
+// whether they live where the daemon does or in a container (src/common/os/peer_place.h). Root of a
+// container is not the machine's, and a user's images stay out of containers, which that user need
+// not have made.
 #pragma once
 
 #include <sys/types.h>
@@ -24,7 +27,7 @@ class Access {
   public:
     explicit Access(AccessOptions options) : options_(options) {}
 
-    // Root and the daemon's own uid.
+    // Root and the daemon's own uid; "root" is the machine's in all that follows.
     Status may_build(const PeerIdentity& peer) const;
 
     // Everybody may map a system image, and the images of its own uid. Nobody maps another's.
@@ -55,7 +58,7 @@ class Access {
 
   private:
     bool is_administrator(const PeerIdentity& peer) const {
-        return peer.uid == 0 || peer.uid == options_.daemon_uid;
+        return !peer.elsewhere && (peer.uid == 0 || peer.uid == options_.daemon_uid);
     }
 
     const AccessOptions options_;

@@ -38,6 +38,22 @@ TEST(Access, NobodyMapsAnotherUidsImage) {
     }
 }
 
+TEST(Access, InAContainerNobodyIsWhoHeIsOutside) {
+    const Access access({kDaemon, false});
+    for (const uid_t uid : {uid_t{0}, kDaemon, kAlice}) {
+        PeerIdentity inside = peer(uid);
+        inside.elsewhere = true;
+        EXPECT_FALSE(access.may_build(inside).ok());
+        EXPECT_TRUE(access.may_map(inside, Domain::kSystem, 0));
+        EXPECT_FALSE(access.may_map(inside, Domain::kUser, uid));
+        EXPECT_FALSE(access.may_see(inside, Domain::kUser, kAlice));
+        EXPECT_FALSE(access.may_see_all(inside));
+        EXPECT_FALSE(access.may_fetch(inside, Domain::kUser, kAlice));
+        EXPECT_FALSE(access.may_drop(inside, Domain::kUser, uid));
+        EXPECT_FALSE(access.may_drop(inside, Domain::kSystem, 0));
+    }
+}
+
 TEST(Access, OnlyRootFetchesAnothersImage) {
     const Access access({kDaemon, false});
     EXPECT_TRUE(access.may_fetch(peer(0), Domain::kUser, kAlice));

@@ -3,6 +3,7 @@
 
 #include <gtest/gtest.h>
 #include <poll.h>
+#include <sched.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -275,6 +276,38 @@ TEST(Server, WhoHasMostConnectionsGivesWayToAnother) {
     EXPECT_TRUE(greedy[1]->wait_for_close());
     EXPECT_TRUE(answers(*greedy[0]));
     for (size_t i = 2; i < greedy.size(); ++i) EXPECT_TRUE(answers(*greedy[i])) << i;
+}
+
+TEST(Server, RootOfAContainerIsNotTheMachines) {
+    if (geteuid() != 0) GTEST_SKIP() << "needs root, to make a pid namespace";
+    TestServer server({16, 16, 30s});
+    ASSERT_TRUE(server.publish());
+    const auto administers = [&] {
+        TestClient client(server.socket());
+        client.send(wire::DropRequest{"all"});
+        const std::optional<test::Answer> answer = client.receive();
+        return answer && answer->as<wire::DropReply>() != nullptr &&
+               answer->as<wire::DropReply>()->dropped == 1;
+    };
+    const int inside = as_uid(0, [&] {
+        if (unshare(CLONE_NEWPID) != 0) _exit(77);
+        return as_uid(0, [&] {
+                   if (administers()) return false;
+                   TestClient client(server.socket());
+                   const UniqueFd plan = test::make_plan({"/system/a.py"});
+                   client.send(wire::BuildRequest{"/usr/bin/python3", 0}, {plan.get()});
+                   const std::optional<test::Answer> answer = client.receive();
+                   if (!answer || answer->as<Error>() == nullptr) return false;
+                   if (answer->as<Error>()->code != ErrorCode::kPermissionDenied) return false;
+                   // But it is served.
+                   client.send(attach_request());
+                   const std::optional<test::Answer> attached = client.receive();
+                   return attached && attached->fds.size() == 1;
+               }) == 0;
+    });
+    if (inside == 77) GTEST_SKIP() << "no pid namespaces here";
+    EXPECT_EQ(inside, 0);
+    EXPECT_TRUE(administers());
 }
 
 // In a process of its own: as a user who may not go beyond the limit, and has nothing else open.
