@@ -1,10 +1,63 @@
 """What a process is, and what becomes of it: threads, signals, children, interpreters, ends."""
 import json
 import os
+import subprocess
 import sys
+import unittest
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 from tree import TreeCase, harness  # noqa: E402
+
+
+EMBEDDING = """
+#include <Python.h>
+#include <stdio.h>
+#include <string.h>
+int main(int argc, char **argv) {
+    if (argc != 3 || strcmp(argv[1], "thrice") != 0) return Py_BytesMain(argc, argv);
+    for (int i = 0; i < 3; ++i) {
+        Py_Initialize();
+        int status = PyRun_SimpleString(argv[2]);
+        printf("%d %d\\n", status, Py_FinalizeEx());
+        fflush(stdout);
+    }
+    return 0;
+}
+"""
+
+
+class Embedding(TreeCase):
+    """A program with the interpreter in it, which is one of its own: the same that builds the image."""
+
+    @classmethod
+    def choose_python(cls):
+        library, include = subprocess.run(
+            [cls.python, "-c", "import sysconfig as c, os\n"
+             "print(os.path.join(c.get_config_var('LIBPL'), c.get_config_var('LIBRARY')))\n"
+             "print(c.get_path('include'))"], env=harness.clean_environment(), stdout=subprocess.PIPE,
+            universal_newlines=True, check=True).stdout.split()
+        program = os.path.join(cls.daemon.directory, "embeds")
+        with open(program + ".c", "w") as file:
+            file.write(EMBEDDING)
+        made = subprocess.run(
+            ["gcc", "-no-pie", "-I" + include, "-o", program, program + ".c", library,
+             "-Wl,--export-dynamic", "-Wl,--build-id", "-lexpat", "-lz", "-lm", "-ldl", "-lutil", "-lpthread"],
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False)
+        if made.returncode != 0:
+            raise unittest.SkipTest("no program can be made with %s: %s"
+                                    % (library, made.stdout.decode()[-300:]))
+        cls.python = program
+        if not cls.has(cls, "json"):
+            raise unittest.SkipTest("it does not find its library")
+
+    def test_initialised_again_and_again(self):
+        self.same(None, "thrice", "import sys; sys.path.insert(0, %r)\n"
+                  "import alpha, pack.sub, json, re\nprint(alpha.answer(), pack.sub.name, re.match('a', 'a'),\n"
+                  "      alpha.answer.__code__.co_filename, sys.intern('answer') is alpha.answer.__name__)"
+                  % self.tree, served=1)
+
+    def test_the_program_as_an_interpreter(self):
+        self.same("import alpha, pack.sub, json\nprint(alpha.answer())", served=4)
 
 
 class Counting(TreeCase):

@@ -118,8 +118,13 @@ class TreeCase(harness.PythonCase):
     """`cls.tree` holds FILES, compiled; one image holds all of them and LIBRARY."""
 
     @classmethod
+    def choose_python(cls):
+        """Sets cls.python, where that is not the interpreter under test; may skip."""
+
+    @classmethod
     def setUpClass(cls):
         super().setUpClass()
+        cls.choose_python()
         cls.tree = os.path.join(cls.daemon.directory, "tree")
         cls.write_tree(cls.tree)
         cls.stats_file = os.path.join(cls.daemon.directory, "stats")

@@ -38,6 +38,11 @@ def run(*command, **options):
     return answer.stdout
 
 
+def has_package(name):
+    return subprocess.run(["dpkg", "-s", name], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+                          check=False).returncode == 0
+
+
 def unpack(packages, directory, python):
     """Debian packages as they are, below `directory` and nowhere else, compiled for `python`."""
     done = os.path.join(directory, ".complete")
@@ -150,3 +155,23 @@ def sources(python):
               "            if name.endswith('.py') and os.path.exists(u.cache_from_source(path)):\n"
               "                print(path)\n")
     return run(python, "-I", "-c", script, env=clean_environment()).splitlines()
+
+
+def run_main(main_function):
+    """Status 77 and the reason where it cannot be done on this machine."""
+    try:
+        sys.exit(main_function())
+    except Unavailable as error:
+        print("skipped: %s" % error)
+        sys.exit(77)
+
+
+def main():
+    """world.py PACKAGE,... COMMAND...: a command with these Debian packages in /usr, if they are not there."""
+    enter([name for name in sys.argv[1].split(",") if not has_package(name)],
+          os.environ["PYCDS_PYTHON"])
+    os.execvpe(sys.argv[2], sys.argv[2:], dict(os.environ))
+
+
+if __name__ == "__main__":
+    run_main(main)
