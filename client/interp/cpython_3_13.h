@@ -7,6 +7,7 @@
 #include <cstring>
 
 #include "client/interp/coverage.h"
+#include "client/interp/validated_layout.h"
 
 #ifdef Py_GIL_DISABLED
 #error "free-threaded builds are not supported: their objects have another header"

@@ -31,6 +31,20 @@ def attach_reply(images):
     return b"\x12" + bytes([len(body)]) + body
 
 
+def fetch_image(daemon):
+    """The bytes of a daemon's first image, as any attached process could read them."""
+    images = daemon.ctl_json("list")["images"]
+    with contextlib.closing(socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)) as client:
+        client.connect(daemon.socket)
+        name = images[0]["id"].encode()
+        fetch = b"\x0a" + bytes([len(name)]) + name
+        client.send(b"\x32" + bytes([len(fetch)]) + fetch)
+        _, fds, _, _ = socket.recv_fds(client, 65536, 4)
+    image = os.pread(fds[0], os.fstat(fds[0]).st_size, 0)
+    os.close(fds[0])
+    return image
+
+
 class FakeDaemon:
     """Accepts on a real socket and lets a function answer each connection."""
 
@@ -69,16 +83,7 @@ class BadDaemon(harness.PythonCase):
     def setUpClass(cls):
         super().setUpClass()
         cls.daemon.ctl("build", "--python", cls.python, "--import", "json, argparse")
-        # The image, as any attached process could read it.
-        images = cls.daemon.ctl_json("list")["images"]
-        with contextlib.closing(socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)) as client:
-            client.connect(cls.daemon.socket)
-            name = images[0]["id"].encode()
-            fetch = b"\x0a" + bytes([len(name)]) + name
-            client.send(b"\x32" + bytes([len(fetch)]) + fetch)
-            _, fds, _, _ = socket.recv_fds(client, 65536, 4)
-        cls.image = os.pread(fds[0], os.fstat(fds[0]).st_size, 0)
-        os.close(fds[0])
+        cls.image = fetch_image(cls.daemon)
 
     def expect(self, reason, on, prefix=()):
         self.assert_like_stock(*prefix, "-c", PROGRAM, on=on)

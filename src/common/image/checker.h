@@ -1,5 +1,6 @@
 // The steps of validate_image(). Private to the validator: validator.cc has the order of the steps
-// and those about objects, table_validator.cc those about roots and lists. Each step relies only
+// and those about objects, object_validator.cc those about
+// what is in them, table_validator.cc those about roots and lists. Each step relies only
 // on what the steps before it have established. Freestanding, like the header part.
 #pragma once
 
@@ -13,6 +14,8 @@
 
 namespace pycds::image {
 
+struct ObjectLayout;
+
 class Checker {
   public:
     // `header` has passed validate_header() and is the one of `image`.
@@ -23,6 +26,7 @@ class Checker {
     Verdict check_externals();
     Verdict check_objects();
     Verdict check_embedded_pointers() const;
+    Verdict check_contents() const;
     Verdict check_roots() const;
     Verdict check_root_index() const;
     Verdict check_lists() const;
@@ -30,6 +34,7 @@ class Checker {
     Verdict check_patterns() const;
 
   private:
+    static constexpr uint64_t kAnySize = ~uint64_t{0};
     static constexpr uint32_t kTypes = static_cast<uint32_t>(TypeIndex::kCount);
 
     // Words of the object area are counted from objects_begin, as the bits of the ptrmaps.
@@ -78,6 +83,20 @@ class Checker {
     Verdict check_unmarked(uint64_t from, uint64_t to) const;
     Verdict check_object_head(const RegionEntry& region, uint64_t word, uint32_t type) const;
     Verdict check_region_objects(const RegionEntry& region) const;
+
+    // Of one object, given by its first word; `end` is where its room ends, `room` the bytes of it.
+    uint64_t next_object(uint64_t word, uint64_t end) const;
+    Verdict check_content(const ObjectLayout& layout, uint64_t object, uint64_t end) const;
+    bool null_word(uint64_t word) const;
+    bool all_marked(uint64_t first, uint64_t count, uint64_t end) const;
+    bool none_marked(uint64_t first, uint64_t end) const;
+    bool good_str(const ObjectLayout& layout, uint64_t object, uint64_t room) const;
+    bool good_bytes(uint64_t object, uint64_t room) const;
+    bool good_int(const ObjectLayout& layout, uint64_t object, uint64_t room) const;
+    bool good_names(const ObjectLayout& layout, uint64_t tuple, uint64_t size) const;
+    bool good_code(const ObjectLayout& layout, uint64_t object, uint64_t room) const;
+    // Of what an embedded pointer points to.
+    TypeIndex pointed_type(uint64_t word) const;
 
     bool is_stored_path(uint64_t offset, uint64_t size) const;
     bool is_good_path(uint64_t offset, uint64_t size) const;

@@ -262,6 +262,7 @@ const char* defect_text(Defect defect) {
         case Defect::kObjectStart: return "the head of an object is malformed";
         case Defect::kObjectType: return "an object is in the wrong region";
         case Defect::kObjectCount: return "the number of objects in a region is wrong";
+        case Defect::kObjectContent: return "an object is not what its type has to be";
         case Defect::kInternalWord: return "an embedded pointer does not point to an object";
         case Defect::kRootOrder: return "roots are not in order";
         case Defect::kRootPath: return "a root path is malformed";

@@ -267,6 +267,7 @@ Verdict validate_image(const std::byte* image, uint64_t size) {
     if (verdict.ok()) verdict = checker.check_externals();
     if (verdict.ok()) verdict = checker.check_objects();
     if (verdict.ok()) verdict = checker.check_embedded_pointers();
+    if (verdict.ok()) verdict = checker.check_contents();
     if (verdict.ok()) verdict = checker.check_roots();
     if (verdict.ok()) verdict = checker.check_root_index();
     if (verdict.ok()) verdict = checker.check_lists();

@@ -16,19 +16,19 @@ namespace pycds::image {
 
 enum class Defect : uint32_t {
     kNone = 0,
-    kTooSmall,          // shorter than a page
-    kTooLarge,          // longer than kMaxImageSize
-    kMagic,             // not an image
-    kFormatVersion,     // of another format version
+    kTooSmall,       // shorter than a page
+    kTooLarge,       // longer than kMaxImageSize
+    kMagic,          // not an image
+    kFormatVersion,  // of another format version
     kHeaderSize,
-    kFileSize,          // image_size is not the size of the file, or not whole pages
+    kFileSize,  // image_size is not the size of the file, or not whole pages
     kHeaderChecksum,
-    kReserved,          // a field that must be zero is not
-    kIdentityDigest,    // prefix.identity is not the digest of the identity
-    kIdentity,          // a field of the identity has a value that no interpreter has
-    kBase,              // requested_base null or unaligned, or the image would wrap around
+    kReserved,        // a field that must be zero is not
+    kIdentityDigest,  // prefix.identity is not the digest of the identity
+    kIdentity,        // a field of the identity has a value that no interpreter has
+    kBase,            // requested_base null or unaligned, or the image would wrap around
     kDomain,
-    kText,              // python[] or cache_tag[] is not NUL-terminated and zero after that
+    kText,  // python[] or cache_tag[] is not NUL-terminated and zero after that
     kRegionCount,
     kRegionKind,        // unknown, out of order, twice, or missing
     kRegionBounds,      // outside the image, unaligned, or overlapping the one before
@@ -36,30 +36,32 @@ enum class Defect : uint32_t {
     kRegionCountField,  // RegionEntry::count does not fit its size
     kCoVersions,        // co_version range wraps or is too large
     kChecksum,
-    kPadding,           // non-zero byte after the header or between regions
+    kPadding,  // non-zero byte after the header or between regions
     kPtrmapSize,
-    kPtrmapOverlap,     // a word is marked both internal and external
-    kPtrmapStray,       // a marked word lies outside the used part of an object region
-    kExternalOrder,     // the table is not strictly ascending by address
-    kExternalEntry,     // unknown kind or index, one index twice, an address that cannot be
-    kExternalWord,      // a word marked external does not hold a listed address
-    kObjectStart,       // an object that is misaligned, whose reference count is marked as an
-                        // address, or whose PyGC_Head is not zero
-    kObjectType,        // an object of a type that its region does not hold
-    kObjectCount,       // object starts found in a region are not RegionEntry::count
-    kInternalWord,      // an embedded pointer does not point to the start of an object
-    kRootOrder,         // roots are not strictly ascending by path
-    kRootPath,          // path outside kPaths, not absolute, or without its NUL
+    kPtrmapOverlap,  // a word is marked both internal and external
+    kPtrmapStray,    // a marked word lies outside the used part of an object region
+    kExternalOrder,  // the table is not strictly ascending by address
+    kExternalEntry,  // unknown kind or index, one index twice, an address that cannot be
+    kExternalWord,   // a word marked external does not hold a listed address
+    kObjectStart,    // an object that is misaligned, whose reference count is marked as an
+                     // address, or whose PyGC_Head is not zero
+    kObjectType,     // an object of a type that its region does not hold
+    kObjectCount,    // object starts found in a region are not RegionEntry::count
+    kObjectContent,  // an object does not fit its room, or has a word that CPython would follow
+                     // and that is neither null nor marked (object_layout.h)
+    kInternalWord,   // an embedded pointer does not point to the start of an object
+    kRootOrder,      // roots are not strictly ascending by path
+    kRootPath,       // path outside kPaths, not absolute, or without its NUL
     kRootHash,
-    kRootCode,          // code_offset is not the start of a code object
-    kRootLists,         // intern or frozenset list out of bounds
+    kRootCode,   // code_offset is not the start of a code object
+    kRootLists,  // intern or frozenset list out of bounds
     kRootFlags,
-    kRootIndex,         // the index does not find every root, or finds another
-    kInternEntry,       // a malformed list, a string that is none, or a slot that is not an
-                        // embedded pointer to it
-    kFrozensetEntry,    // not a frozenset, or elements that are not marked words of its region
-    kLeftOutEntry,      // unknown reason, bad path, or not ascending by path
-    kPatternEntry,      // no tuple of constants, or not ascending by hash
+    kRootIndex,       // the index does not find every root, or finds another
+    kInternEntry,     // a malformed list, a string that is none, or a slot that is not an
+                      // embedded pointer to it
+    kFrozensetEntry,  // not a frozenset, or elements that are not marked words of its region
+    kLeftOutEntry,    // unknown reason, bad path, or not ascending by path
+    kPatternEntry,    // no tuple of constants, or not ascending by hash
 };
 
 // What is wrong with an image, and where. Plain data, so that the client can have it too.

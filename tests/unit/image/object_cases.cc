@@ -192,6 +192,9 @@ const std::vector<DefectCase>& object_cases() {
          [](Forge& f) { point_first_slot_to(f, f.base() + f.offset(Kind::kRoots) - 8); }},
         {"InternalWord_External", Defect::kInternalWord,
          [](Forge& f) { point_first_slot_to(f, none_of(f)); }},
+        // The objects of the tiny image are none of 3.13; tests/forge has real ones.
+        {"ObjectContent_OfAnotherVersion", Defect::kObjectContent,
+         [](Forge& f) { f.identity([](InterpreterIdentity& id) { id.hexversion = 0x030D05F0; }); }},
     };
     return cases;
 }

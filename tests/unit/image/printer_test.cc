@@ -84,7 +84,7 @@ assert d['image_size'] % 4096 == 0 and len(d['checksum']) == len(d['header_check
 assert len(d['identity']) == 32
 i = d['interpreter']
 assert i['python'] == '3.13.5 (tiny)' and i['cache_tag'] == 'cpython-313'
-assert len(i['build_id']) == 40 and i['hexversion'] == '030d05f0' and i['magic_number'] == 3571
+assert len(i['build_id']) == 40 and i['hexversion'] == '030005f0' and i['magic_number'] == 3571
 assert i['optimize'] == 0 and i['debug_ranges'] is True
 assert i['pointer_size'] == 8 and i['digit_bits'] == 30
 assert i['layout_digest'] == '1122334455667788'

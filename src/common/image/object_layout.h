@@ -1,0 +1,51 @@
+// Where CPython keeps what says how large an object is and what it points to, as far as the
+// validator looks at it. client/interp/common_layout.h checks each line against the headers of the
+// version that it is compiled with. 64-bit, in bytes.
+#pragma once
+
+#include <cstdint>
+
+namespace pycds::image {
+
+struct ObjectLayout {
+    uint32_t minor;              // of CPython 3
+    uint32_t tuple_items;        // offset of the first item
+    uint32_t ascii_data;         // offset of the characters of an ASCII string
+    uint32_t compact_data;       // of those of any other
+    uint32_t code_nlocalsplus;   // int
+    uint32_t code_stacksize;     // int
+    uint32_t code_traceable;     // int, with padding behind it: _co_firsttraceable
+    uint32_t code_instructions;  // offset of the first
+    bool int_has_tag;            // size of an int: lv_tag >> 3 (3.12), or ob_size
+};
+
+inline constexpr ObjectLayout kObjectLayouts[] = {
+    {11, 24, 48, 72, 76, 68, 168, 184, false},
+    {12, 24, 40, 56, 72, 64, 176, 192, true},
+    {13, 24, 40, 56, 72, 64, 184, 200, true},
+};
+
+// The layout of a version (PY_VERSION_HEX), or nullptr: then the validator takes objects for words,
+// some of which are pointers.
+constexpr const ObjectLayout* object_layout(uint32_t hexversion) {
+    if (hexversion >> 24 != 3) return nullptr;
+    for (const ObjectLayout& layout : kObjectLayouts) {
+        if (layout.minor == (hexversion >> 16 & 0xff)) return &layout;
+    }
+    return nullptr;
+}
+
+// The same in all of them.
+inline constexpr uint32_t kObjectSize = 16;  // ob_size, length, lv_tag
+inline constexpr uint32_t kBytesData = 32;
+inline constexpr uint32_t kIntDigits = 24;
+inline constexpr uint32_t kStrHash = 24;
+inline constexpr uint32_t kStrState = 32;     // 32 bits:
+inline constexpr uint32_t kStrKindShift = 2;  //   three of them bytes of a character
+inline constexpr uint32_t kStrCompact = 1U << 5;
+inline constexpr uint32_t kStrAscii = 1U << 6;
+inline constexpr uint32_t kSetWeakrefs = 192;
+inline constexpr uint32_t kSetSize = 200;
+inline constexpr uint32_t kCodePointersEnd = 144;  // all after it are caches and weak references
+
+}  // namespace pycds::image

@@ -1,0 +1,99 @@
+"""An image with one wrong field is rejected, or harmless in the processes that get it.
+
+tests/forge/image_forge breaks a real image, field by field, thousands of times. What its validator lets pass is
+served, properly sealed, to real processes. Where the field says what an image is and where things are, nothing
+but stock behaviour or a refusal is allowed. What constants and bytecode mean no validator can know: such an
+image runs another program, as a changed .pyc would, and what it may do is up to its domain (docs/security.md).
+
+PYCDS_FORGE=COUNT,SAMPLES: more of it.
+"""
+import collections
+import os
+import signal
+import socket
+import subprocess
+import unittest
+
+import harness
+from test_bad_daemon import FakeDaemon, attach_reply, fetch_image, memfd
+
+COUNT, SAMPLES = (int(n) for n in os.environ.get("PYCDS_FORGE", "3000,2").split(","))
+PROGRAM = ("import json, string\nprint(json.dumps([1, {'a': 2.5}]), string.capwords('x y'))\n"
+           "try: json.loads('{')\nexcept ValueError as error: print(error)")
+
+# What objects hold, and which of two good ones is meant.
+CONTENT = {"code-once", "code-functions", "str-interned", "str-doc", "str-other", "tuple-names", "tuple-consts",
+           "bytes", "numbers", "frozensets", "pointer", "any-byte"}
+# Which strings become one object, which pattern is meant: decided by the builder, as contents are.
+MEANING = {"intern-lists", "frozenset-lists", "patterns"}
+
+
+class Forged(harness.PythonCase):
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        cls.daemon.ctl("build", "--python", cls.python, "--import", "json, string")
+        cls.image = fetch_image(cls.daemon)
+
+    def forge(self, seed, count, samples):
+        path = os.path.join(self.daemon.directory, "image")
+        with open(path, "wb") as file:
+            file.write(self.image)
+        answer = subprocess.run(
+            [os.path.join(harness.BUILD, "bin", "image_forge"), path, str(seed), str(count),
+             str(samples)], stdout=subprocess.PIPE, timeout=3600, check=True, universal_newlines=True)
+        return [line.split() for line in answer.stdout.splitlines()]
+
+    def mutant(self, offset, new, prefix):
+        image = bytearray(self.image)
+        image[offset:offset + len(new)] = new
+        image[:len(prefix)] = prefix
+        return bytes(image)
+
+    def run_with(self, image):
+        fd = memfd(image)
+        fake = FakeDaemon(self.daemon.directory, lambda c: socket.send_fds(c, [attach_reply(1)], [fd]))
+        environment = self.on()
+        environment["PYCDS_SOCKET"] = fake.path
+        try:
+            return self.run_python("-c", PROGRAM, environment=environment)
+        finally:
+            fake.close()
+            os.close(fd)
+
+    def test_each_field(self):
+        stock = self.run_python("-c", PROGRAM)
+        lines = self.forge(int.from_bytes(os.urandom(4), "little"), COUNT, SAMPLES)
+        ran = collections.Counter()
+        worse = collections.Counter()
+        for line in lines:
+            if line[0] == "area":
+                print(" ".join(line[1:]))
+                continue
+            _, area, offset, old, new, prefix = line
+            answer = self.run_with(self.mutant(int(offset), bytes.fromhex(new), bytes.fromhex(prefix)))
+            ran[area] += 1
+            same = (answer.returncode, answer.stdout) == (stock.returncode, stock.stdout)
+            if area in CONTENT or area in MEANING:
+                worse[area] += not same
+                continue
+            with self.subTest(area=area, offset=offset, old=old, new=new):
+                self.assertTrue(same, (answer.returncode, answer.stdout, answer.stderr[-500:]))
+        print("processes:", dict(ran), "of which otherwise than stock:", dict(+worse))
+        self.assertTrue(self.daemon.answers())
+
+    def test_the_same_mutants_are_refused_by_the_daemon_itself(self):
+        # Bytes of a fetched image go nowhere but through a builder's output; pycdsctl verify asks the same
+        # validator.
+        path = os.path.join(self.daemon.directory, "broken")
+        image = bytearray(self.image)
+        image[100_000] ^= 1
+        with open(path, "wb") as file:
+            file.write(image)
+        answer = self.daemon.ctl("verify", path, check=False)
+        self.assertNotEqual(answer.returncode, 0)
+
+
+if __name__ == "__main__":
+    signal.alarm(3600 if COUNT > 3000 else 800)
+    harness.main()
