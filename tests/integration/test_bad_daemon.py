@@ -87,8 +87,15 @@ class BadDaemon(harness.PythonCase):
 
     def expect(self, reason, on, prefix=()):
         self.assert_like_stock(*prefix, "-c", PROGRAM, on=on)
-        answer = self.run_python(*prefix, "-c", REASON, environment=on)
-        self.assertEqual(answer.stdout.decode().strip(), reason)
+        self.assertEqual(self.reason(reason, on, prefix), reason)
+
+    def reason(self, expected, on, prefix=()):
+        """Why the client is not attached. Where many want a processor a fake daemon may be late: asks again."""
+        for _ in range(20):
+            answer = self.run_python(*prefix, "-c", REASON, environment=on).stdout.decode().strip()
+            if answer != "deadline" or answer == expected:
+                break
+        return answer
 
     def expect_of(self, reason, answer):
         fake = FakeDaemon(self.daemon.directory, answer)
@@ -174,10 +181,10 @@ class BadDaemon(harness.PythonCase):
                 fake = FakeDaemon(self.daemon.directory,
                                   lambda c, fd=fd: socket.send_fds(c, [attach_reply(1)], [fd]))
                 try:
-                    answer = self.run_python("-c", REASON, environment=self.on_socket(fake.path))
+                    answer = self.reason(reason, self.on_socket(fake.path))
                 finally:
                     fake.close()
-                self.assertEqual(answer.stdout.decode().strip(), reason)
+                self.assertEqual(answer, reason)
 
     def test_the_same_image_twice(self):
         fd = memfd(self.image)
