@@ -15,7 +15,8 @@ import time
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 PYTHON = os.environ["PYCDS_PYTHON"]
-UNITS = ("rules", "looking", "processes", "patched", "steps", "oracle")
+UNITS = ("rules", "looking", "processes", "patched", "steps", "oracle",
+         "deviations")
 # What tests of ours look at if it is there.
 LAYER = ("python3-coverage,python3-pytest,python3-pluggy,python3-iniconfig,python3-packaging,"
          "python3-attr,python3-more-itertools,python3-py")
