@@ -1,9 +1,13 @@
 """Whatever is at the other end of the socket, Python starts and behaves as without the client."""
 import contextlib
 import fcntl
+import json
 import os
 import resource
+import shutil
 import socket
+import struct
+import subprocess
 import threading
 import unittest
 
@@ -31,12 +35,13 @@ def attach_reply(images):
     return b"\x12" + bytes([len(body)]) + body
 
 
-def fetch_image(daemon):
-    """The bytes of a daemon's first image, as any attached process could read them."""
-    images = daemon.ctl_json("list")["images"]
+def fetch_image(daemon, image_id=None):
+    """The bytes of an image, of the first by default, as any attached process could read them."""
+    if image_id is None:
+        image_id = daemon.ctl_json("list")["images"][0]["id"]
     with contextlib.closing(socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)) as client:
         client.connect(daemon.socket)
-        name = images[0]["id"].encode()
+        name = image_id.encode()
         fetch = b"\x0a" + bytes([len(name)]) + name
         client.send(b"\x32" + bytes([len(fetch)]) + fetch)
         _, fds, _, _ = socket.recv_fds(client, 65536, 4)
@@ -185,6 +190,119 @@ class BadDaemon(harness.PythonCase):
                 finally:
                     fake.close()
                 self.assertEqual(answer, reason)
+
+    def test_descriptors_of_every_other_kind(self):
+        on_disk = os.path.join(self.daemon.directory, "on-disk")
+        with open(on_disk, "wb") as file:
+            file.write(self.image)
+        pipe = os.pipe()
+        pair = socket.socketpair()
+        fds = [os.open(on_disk, os.O_RDONLY), os.open(on_disk, os.O_PATH), os.open("/dev/zero", os.O_RDONLY),
+               os.open("/dev/null", os.O_RDWR), os.open("/proc/self/mem", os.O_RDWR), *pipe,
+               *[os.dup(end.fileno()) for end in pair], os.eventfd(0), os.pidfd_open(os.getpid())]
+        for end in pair:
+            end.close()
+        for fd in fds:
+            self.addCleanup(os.close, fd)
+            with self.subTest(fd=os.readlink("/proc/self/fd/%d" % fd)):
+                self.expect_of("image-not-sealed", lambda c, fd=fd: socket.send_fds(c, [attach_reply(1)], [fd]))
+
+    def test_nothing_stays_open(self):
+        good, bad = memfd(self.image), memfd(self.image, 0)
+        self.addCleanup(os.close, good)
+        self.addCleanup(os.close, bad)
+        program = "import json, os\nprint(sorted(os.listdir('/proc/self/fd')))"
+        for answer in (lambda c: socket.send_fds(c, [attach_reply(1)], [good]),
+                       lambda c: socket.send_fds(c, [attach_reply(8)], [bad] * 8),
+                       lambda c: socket.send_fds(c, [attach_reply(1)], [good] * 8),
+                       lambda c: socket.send_fds(c, [b"garbage"], [good] * 8),
+                       lambda c: socket.send_fds(c, [attach_reply(1)], [good] * 200)):
+            fake = FakeDaemon(self.daemon.directory, answer)
+            try:
+                self.assert_like_stock("-c", program, on=self.on_socket(fake.path))
+            finally:
+                fake.close()
+
+    def test_no_descriptors_left_for_what_comes(self):
+        fd = memfd(self.image)
+        self.addCleanup(os.close, fd)
+
+        def few():
+            resource.setrlimit(resource.RLIMIT_NOFILE, (5, 5))
+        fake = FakeDaemon(self.daemon.directory, lambda c: socket.send_fds(c, [attach_reply(8)], [fd] * 8))
+        try:
+            on = self.on_socket(fake.path)
+            served = self.run_python("-c", PROGRAM, environment=on, preexec_fn=few)
+        finally:
+            fake.close()
+        stock = self.run_python("-c", PROGRAM, preexec_fn=few)
+        self.assertEqual((served.returncode, served.stdout, served.stderr),
+                         (stock.returncode, stock.stdout, stock.stderr))
+
+    def test_more_than_was_asked_for(self):
+        # One reply is read, whatever follows.
+        fd = memfd(self.image)
+        self.addCleanup(os.close, fd)
+
+        def talk(connection):
+            socket.send_fds(connection, [attach_reply(1)], [fd])
+            while True:
+                connection.send(b"\xff" * 1000)  # until the client hangs up
+        self.expect_of("None", talk)
+
+    @unittest.skipUnless(os.geteuid() == 0, "needs root to be another user")
+    @unittest.skipIf(harness.PRELOAD, "another user may not preload root's libraries")
+    def test_image_of_another_user(self):
+        directory = os.path.join(self.daemon.directory, "own")
+        os.makedirs(directory, exist_ok=True)
+        source = os.path.join(directory, "own_module.py")
+        with open(source, "w") as file:
+            file.write("x = 1\n")
+        self.run_python("-m", "compileall", "-q", directory)
+        trace = os.path.join(directory, "trace")
+        with open(trace, "w") as file:
+            file.write(source + "\n")
+        built = json.loads(self.daemon.ctl("build", "--python", self.python, "--trace", trace, "--json").stdout)
+        own = [image["id"] for image in built["images"] if image["domain"] != "system"]
+        self.addCleanup(self.daemon.ctl, "drop", own[0])
+        fd = memfd(fetch_image(self.daemon, own[0]))
+        self.addCleanup(os.close, fd)
+        fake = FakeDaemon(self.daemon.directory, lambda c: socket.send_fds(c, [attach_reply(1)], [fd]))
+        os.chmod(fake.path, 0o777)
+        try:
+            on = self.on_socket(fake.path)
+            for uid, reason in ((0, "None"), (65534, "image-of-another-user")):
+                answer = self.run_python("-c", REASON, environment=on, user=uid)
+                self.assertEqual(answer.stdout.decode().strip(), reason, answer.stderr)
+        finally:
+            fake.close()
+
+    @unittest.skipUnless(os.geteuid() == 0, "needs root to give a program capabilities")
+    @unittest.skipIf(harness.PRELOAD, "such a program preloads nothing")
+    def test_environment_of_a_program_with_capabilities(self):
+        # AT_SECURE (getauxval(3)): who starts such a program must not lead it to a daemon of his own.
+        program = os.path.join(self.daemon.directory, "python-with-capabilities")
+        shutil.copy(os.path.realpath(self.python), program)
+        capability = struct.pack("<IIIII", 0x02000001, 1 << 10, 0, 0, 0)  # cap_net_bind_service, effective
+        try:
+            os.setxattr(program, "security.capability", capability)
+        except OSError as error:
+            self.skipTest("no file capabilities here: %s" % error)
+        asked = []
+        fake = FakeDaemon(self.daemon.directory, lambda c: asked.append(1) or c.close())
+        os.chmod(fake.path, 0o777)
+        prefix = self.run_python("-c", "import sys; print(sys.base_prefix)").stdout.decode().strip()
+        try:
+            on = self.on_socket(fake.path)
+            on.update(PYTHONHOME=prefix, PYCDS="verbose")
+            for path, expected in ((os.path.realpath(self.python), 1), (program, 0)):
+                del asked[:]
+                answer = subprocess.run([path, "-c", PROGRAM], env=on, user=65534, check=False,
+                                        stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+                self.assertEqual((answer.returncode, answer.stdout), (3, b"[1] 8\n"), answer.stderr)
+                self.assertEqual((len(asked), b"pycds:" in answer.stderr), (expected, bool(expected)))
+        finally:
+            fake.close()
 
     def test_the_same_image_twice(self):
         fd = memfd(self.image)
