@@ -25,13 +25,14 @@ import removal
 import sharing
 import survival
 import switching
+import tenants
 import trouble
 import under_load
 
 # In this order.
 CASES = (install.Install, sharing.Sharing, switching.Switching, survival.Survival, quiet.Quiet,
-         of_users.OfUsers, under_load.UnderLoad, trouble.Trouble, removal.Removal)
-MATERIAL = ("program.py", "load.py")
+         of_users.OfUsers, tenants.Tenants, under_load.UnderLoad, trouble.Trouble, removal.Removal)
+MATERIAL = ("program.py", "load.py", "../integration/attackers.py")
 
 
 class Result(unittest.TestResult):
@@ -118,8 +119,9 @@ def prepare(root):
     material = pathlib.Path(root + case.MATERIAL)
     material.mkdir(parents=True, exist_ok=True)
     for name in MATERIAL:
-        shutil.copy(pathlib.Path(__file__).parent / name, material / name)
-        (material / name).chmod(0o644)
+        copy = material / pathlib.Path(name).name
+        shutil.copy(pathlib.Path(__file__).parent / name, copy)
+        copy.chmod(0o644)
     # A boot does not wait for somebody to set it up.
     (pathlib.Path(root) / "etc/hostname").write_text("pycds-test\n")
 

@@ -1,0 +1,151 @@
+"""Users of one machine who mean each other no good: each tries what the daemon promises to prevent."""
+import json
+import signal
+
+from case import CACHE, LIGHT, MATERIAL, PYTHON, SystemCase
+
+SOCKET = "/run/pycds/pycdsd.sock"
+
+# What an ordinary client asks for, in hexadecimal.
+ASK = """
+import os, sys, tempfile
+sys.path.insert(0, %r)
+import attackers
+with tempfile.TemporaryDirectory() as directory:
+    print(attackers.ordinary_request("/usr/bin/python3", dict(os.environ), directory).hex())
+""" % MATERIAL
+
+# Gets the images as a client does, and tries to change them.
+POISON = """
+import array, fcntl, json, mmap, os, socket, sys
+connection = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+connection.connect(%r)
+connection.send(bytes.fromhex(sys.argv[1]))
+_, rights, _, _ = connection.recvmsg(65536, 1024)
+fds = array.array("i", rights[0][2])
+done = []
+def attempt(what, how):
+    try:
+        how()
+        done.append(what)
+    except (OSError, ValueError):
+        pass
+for fd in fds:
+    attempt("write", lambda: os.pwrite(fd, b"x", 8192))
+    attempt("shrink", lambda: os.ftruncate(fd, 4096))
+    attempt("grow", lambda: os.ftruncate(fd, os.fstat(fd).st_size + 4096))
+    attempt("map", lambda: mmap.mmap(fd, 4096, mmap.MAP_SHARED, mmap.PROT_READ | mmap.PROT_WRITE))
+    attempt("open", lambda: os.pwrite(os.open("/proc/self/fd/%%d" %% fd, os.O_RDWR), b"x", 8192))
+    attempt("seal", lambda: fcntl.fcntl(fd, 1033, 0x20))
+print(json.dumps([len(fds), done]))
+""" % SOCKET
+
+
+class Tenants(SystemCase):
+    def setUp(self):
+        self.wait_for_images()
+        self.before = (self.machine.main_pid(), sorted(image["id"] for image in self.images()))
+
+    def assert_as_before(self):
+        self.assertEqual((self.machine.main_pid(), sorted(image["id"] for image in self.images())),
+                         self.before)
+        self.assert_served(user="bob")
+
+    def denied(self, *command, user="alice"):
+        answer = self.machine.run(*command, user=user, check=False)
+        self.assertNotEqual(answer.returncode, 0, answer.stdout)
+        return answer.stderr
+
+    def ask(self):
+        return self.machine.run(PYTHON, "-c", ASK, user="alice").stdout.strip()
+
+    def test_reader(self):
+        """a user reads nothing of another's: neither files, nor memory, nor what he does"""
+        pid = str(self.machine.main_pid())
+        for path in (CACHE, "/proc/%s/fd" % pid, "/proc/%s/maps" % pid, "/proc/%s/environ" % pid):
+            self.denied("ls" if path == CACHE else "cat" if not path.endswith("fd") else "ls", path)
+        for _ in range(20):
+            self.digest(LIGHT, user="bob")
+
+        def status(user):
+            return json.loads(self.ctl("status", "--json", user=user).stdout)
+        # As the daemon has seen her so far, whatever bob does.
+        hers = status("alice")
+        for _ in range(5):
+            self.digest(LIGHT, user="bob")
+        self.assertEqual(status("alice")["attaches"], hers["attaches"])
+        self.assertEqual(status("alice")["connections"], 1)
+        self.assertGreater(self.ctl_json("status")["attaches"], status("bob")["attaches"])
+        for image in json.loads(self.ctl("list", "--json", user="alice").stdout)["images"]:
+            self.assertEqual((image["domain"], image["attaches"]), ("system", 0))
+
+    def test_poisoner(self):
+        """a user changes nothing that another maps, and has no image made of what he wrote"""
+        count, done = json.loads(self.machine.run(PYTHON, "-c", POISON, self.ask(), user="alice").stdout)
+        self.assertGreater(count, 0)
+        self.assertEqual(done, [])
+        self.machine.run("sh", "-c", "mkdir -p ~/json && echo 'raise SystemExit(7)' >~/json/__init__.py",
+                         user="alice")
+        said = self.denied("env", "PYTHONPATH=/home/alice", "pycdsctl", "build", "json")
+        print("    " + said.strip())
+        self.assertIn("root", said)
+        self.denied("pycdsctl", "drop", self.before[1][0])
+        for command in ("rm %s" % SOCKET, "mv %s /tmp/x" % SOCKET, "touch /run/pycds/other",
+                        "touch %s/x" % CACHE, "touch /usr/lib/pycds/client/x"):
+            self.denied("sh", "-c", command)
+        self.assert_as_before()
+
+    def test_exhauster(self):
+        """a user at full attack: another's processes are all served, and the daemon stays"""
+        ask = self.ask()
+        attacks = [self.machine.start(PYTHON, "-I", MATERIAL + "/attackers.py", kind,
+                                      self.machine.run("id", "-u", user="alice").stdout.strip(),
+                                      SOCKET, ask, "600", user="alice")
+                   for kind in ("storm", "silent", "deaf", "flood", "huge", "builder")]
+        try:
+            expected = self.stock(LIGHT, user="bob")
+            for _ in range(40):
+                _, attached, _, reason = self.digest(LIGHT, user="bob", expected=expected)
+                self.assertTrue(attached, reason)
+        finally:
+            for attack in attacks:
+                attack.stdin.close()
+            for attack in attacks:
+                said = attack.stdout.read()
+                attack.stdout.close()
+                self.assertEqual(attack.wait(), 0)
+                print("    " + said.strip())
+        self.assert_as_before()
+
+    def test_confuser(self):
+        """who is root only of a namespace, and who talks nonsense, gets nothing by it"""
+        image = self.before[1][0]
+        for way in (("unshare", "--user", "--map-root-user"),
+                    ("unshare", "--user", "--map-root-user", "--pid", "--fork")):
+            if self.machine.run(*way, "true", user="alice", check=False).returncode != 0:
+                self.skipTest("users may not make namespaces here")
+            self.denied(*way, "pycdsctl", "drop", image)
+            self.denied(*way, "pycdsctl", "build", "json")
+        # The machine's own root, in a container with the socket inside.
+        said = self.denied("unshare", "--pid", "--fork", "pycdsctl", "drop", image, user=None)
+        print("    " + said.strip())
+        nonsense = "; ".join(
+            "c = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET); c.connect(%r); c.send(%r)" % (
+                SOCKET, message) for message in (b"\xff" * 60000, b"\x12\x00", b"\x0a\x02\x0a\x00"))
+        self.machine.run(PYTHON, "-c", "import socket; " + nonsense, user="alice")
+        # A socket of alice's is none that bob believes.
+        fake = self.machine.start(
+            PYTHON, "-c", "import os, socket; s = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET); "
+            "s.bind('/tmp/fake.sock'); os.chmod('/tmp/fake.sock', 0o777); s.listen(); print('up', "
+            "flush=True); s.accept()", user="alice")
+        try:
+            self.assertEqual(fake.stdout.readline(), "up\n")
+            _, attached, _, reason = self.digest(LIGHT, user="bob", env={"PYCDS_SOCKET": "/tmp/fake.sock"})
+            self.assertEqual((attached, reason), (False, "daemon-not-trusted"))
+        finally:
+            fake.send_signal(signal.SIGKILL)
+            fake.wait()
+            fake.stdout.close()
+            fake.stdin.close()
+            self.machine.run("rm", "-f", "/tmp/fake.sock", check=False)
+        self.assert_as_before()
