@@ -370,6 +370,60 @@ TEST_F(ServiceTest, BuildsRunOneAfterTheOther) {
     EXPECT_EQ(ask<wire::StatusReply>(0, wire::StatusRequest{}).builds_running, 1u);
 }
 
+TEST_F(ServiceTest, UsersTakeTurnsAndRootsBuildsWaitForNobody) {
+    policy_.everybody_builds = true;
+    const auto alices = build(kAlice, "/system/a1.py\0"s);
+    const auto alices_second = build(kAlice, "/system/a2.py\0"s);
+    EXPECT_NE(ask<Error>(kAlice, wire::BuildRequest{"/p", 0}, plan("/system/a3\0"s))
+                  .message.find("2 builds of uid 1000"),
+              std::string::npos);
+    const auto bobs = build(kBob, "/system/b.py\0"s);
+    ASSERT_EQ(launcher_.started.size(), 1u);
+    finish_builder();
+    ASSERT_EQ(launcher_.started.size(), 2u);
+    EXPECT_EQ(launcher_.started[1].job.plan, "/system/b.py\0"s) << "though Alice's came first";
+    const auto roots = build(0, "/system/r.py\0"s);
+    ASSERT_EQ(launcher_.started.size(), 3u) << "beside Bob's";
+    EXPECT_EQ(launcher_.started[2].job.plan, "/system/r.py\0"s);
+    EXPECT_FALSE(alices_second->last.has_value());
+    const auto his = ask<wire::StatusReply>(kBob, wire::StatusRequest{});
+    EXPECT_EQ(his.builds_running, 1u) << "root's is not his";
+    EXPECT_EQ(ask<wire::StatusReply>(kAlice, wire::StatusRequest{}).builds_done, 1u);
+}
+
+TEST_F(ServiceTest, WhoAsksForMostBuildsGivesWayToAnother) {
+    policy_.everybody_builds = true;
+    const auto running = build(kAlice, "/system/a1.py\0"s);
+    const auto waiting = build(kAlice, "/system/a2.py\0"s);
+    const auto roots = build(0, "/system/r.py\0"s);
+    const auto bobs = build(kBob, "/system/b.py\0"s);  // there are three places
+    EXPECT_EQ(error_of(*waiting).code, ErrorCode::kUnavailable);
+    EXPECT_FALSE(running->last.has_value());
+    EXPECT_FALSE(roots->last.has_value());
+    // All have one now: nobody gives way.
+    EXPECT_EQ(ask<Error>(1002, wire::BuildRequest{"/p", 0}, plan("/system/c\0"s)).code,
+              ErrorCode::kUnavailable);
+}
+
+TEST_F(ServiceTest, BuildsAMinuteAreLimitedButForRoot) {
+    policy_.everybody_builds = true;
+    for (int i = 0; i < 6; ++i) {
+        const auto sink = build(kAlice, "/system/a.py\0"s);
+        finish_builder();
+        ASSERT_TRUE(sink->last.has_value());
+    }
+    EXPECT_NE(ask<Error>(kAlice, wire::BuildRequest{"/p", 0}, plan("/system/a\0"s))
+                  .message.find("user-builds"),
+              std::string::npos);
+    clock_.now_ms += 10'000;
+    build(kAlice, "/system/a.py\0"s);
+    for (int i = 0; i < 20; ++i) {
+        build(0, "/system/a.py\0"s);
+        launcher_.exit_with(fakes::make_tiny_image(tiny(launcher_.started.back().job)));
+        worker_.run_all();
+    }
+}
+
 TEST_F(ServiceTest, ABuildDiesWithItsConnection) {
     const auto first = build(0, "/system/a.py\0"s);
     const auto second = build(0, "/system/b.py\0"s);
