@@ -76,17 +76,20 @@ def end_others(others):
 
 
 def starts(python, environment, number):
-    """([milliseconds], processes that were not served)"""
-    took, unserved = [], 0
+    """([milliseconds], [milliseconds of asking the daemon], processes that were not served)"""
+    took, asked, unserved = [], [], 0
     for _ in range(number):
         began = time.perf_counter()
         done = subprocess.run(
-            [python, "-c", PROGRAM + "\nimport os, _pycds\nos.write(1, b'%d' % _pycds.stats()['attached'])"],
+            [python, "-c", PROGRAM + "\nimport _pycds\nstats = _pycds.stats()\n"
+             "print(int(stats['attached']), stats['attach_us']['ask'])"],
             env=environment, user=VICTIM, group=VICTIM, extra_groups=[], stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE, check=True)
         took.append((time.perf_counter() - began) * 1e3)
-        unserved += done.stdout != b"1"
-    return took, unserved
+        attached, ask = done.stdout.split()
+        asked.append(float(ask) / 1e3)
+        unserved += attached != b"1"
+    return took, asked, unserved
 
 
 def main():
@@ -105,6 +108,7 @@ def main():
     if os.geteuid() != 0:
         parser.error("needs root, to be several users")
     values = {kind: [] for kind in ("quiet", "busy", "attack")}
+    asking = {kind: [] for kind in values}
     unserved = dict.fromkeys(values, 0)
     with own_daemon(os.path.abspath(shutil.which(options.ctl) or options.ctl)) as (daemon, directory):
         with_priority(daemon.pid(), -10)
@@ -117,23 +121,27 @@ def main():
                 others = start_others(kind, options.attackers, daemon, request, options.nice)
                 try:
                     time.sleep(0.5)  # until they are at it
-                    took, without = starts(options.python, environment, options.starts)
+                    took, asked, without = starts(options.python, environment, options.starts)
                 finally:
                     end_others(others)
                 if number:  # the first is for warming up
                     values[kind] += took
+                    asking[kind] += asked
                     unserved[kind] += without
-    print("| %d starts, ms | p50 | p99 | slowest | not served |" % len(values["quiet"]))
-    print("|---|---|---|---|---|")
+    print("| %d starts, ms | p50 | p99 | slowest | asking: p50 | p99 | slowest | not served |" %
+          len(values["quiet"]))
+    print("|---|---|---|---|---|---|---|---|")
     for kind, took in values.items():
         print("| %s | %s | %d |" % (kind, " | ".join(
-            "%.1f" % percentile(took, percent) for percent in (50, 99, 100)), unserved[kind]))
+            "%.2f" % percentile(of_kind, percent) for of_kind in (took, asking[kind])
+            for percent in (50, 99, 100)), unserved[kind]))
     for other in ("quiet", "busy"):
         print("p99 under attack over %s: %.3f" % (
             other, percentile(values["attack"], 99) / percentile(values[other], 99)))
     if options.json:
         with open(options.json, "w") as file:
-            json.dump({"machine": machine(), "values": values, "unserved": unserved}, file, indent=1)
+            json.dump({"machine": machine(), "values": values, "asking": asking,
+                       "unserved": unserved}, file, indent=1)
             file.write("\n")
 
 
