@@ -164,7 +164,7 @@ TEST_F(SandboxTest, ItReadsOnlyWhatItNeeds) {
     const std::string said = probe(
         "for path in ('/etc/shadow', '/etc/passwd', '/proc/%d/maps' % DAEMON, '/proc/%d/mem' % "
         "DAEMON,\n"
-        "             '/proc/%d/fd/0' % DAEMON, '/proc/1/cmdline', '/sys/kernel/uevent_seqnum', '" +
+        "             '/proc/%d/fd/0' % DAEMON, '/proc/1/cmdline', '/etc/group', '" +
             elsewhere.path() + "/secret', '" + sources.path() +
             "'):\n"
             "    refused(path, lambda: os.open(path, os.O_RDONLY))\n"
