@@ -2,11 +2,10 @@
 
 #include <Python.h>
 #include <link.h>
-#include <sys/syscall.h>
-#include <unistd.h>
 
-#include <cerrno>
 #include <cstdint>
+
+#include "src/common/os/readable_memory.h"
 
 namespace pycds::builder {
 namespace {
@@ -15,16 +14,6 @@ struct Search {
     PyObject* probe = nullptr;  // interned, and in no dict but the one looked for
     const void* found = nullptr;
 };
-
-// Can the 16 bytes at `address`, a multiple of 16, be read? rt_sigprocmask(2) copies the set before
-// it looks at what to do with it, which is nothing here: EINVAL if it could, EFAULT if not. (The
-// sandbox lets nobody have process_vm_readv(2).)
-bool is_readable(uint64_t address) {
-    constexpr int kNothing = -1;
-    constexpr size_t kKernelSetSize = 8;
-    return syscall(SYS_rt_sigprocmask, kNothing, address, nullptr, kKernelSetSize) != 0 &&
-           errno == EINVAL;
-}
 
 // Is there a dict object at `address`? Data holds all kinds of numbers.
 bool is_dict(uint64_t address) {

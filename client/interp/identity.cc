@@ -8,6 +8,7 @@
 
 #include "client/interp/common_layout.h"
 #include "client/interp/internals.h"
+#include "src/common/os/readable_memory.h"
 
 namespace pycds::interp {
 namespace {
@@ -41,6 +42,9 @@ void read_build_id(const unsigned char* note, size_t size, ElfObject* out) {
     }
 }
 
+// From the first writable segment of the interpreter to the end of the last.
+constinit struct { uint64_t begin, end; } interpreter_data = {0, 0};
+
 int visit_object(dl_phdr_info* info, size_t, void* context) {
     auto* out = static_cast<ElfObject*>(context);
     bool inside = false;
@@ -53,6 +57,15 @@ int visit_object(dl_phdr_info* info, size_t, void* context) {
     if (!inside) return 0;
     out->found = true;
     out->load_base = info->dlpi_addr;
+    for (int i = 0; i < info->dlpi_phnum; ++i) {
+        const ElfW(Phdr)& segment = info->dlpi_phdr[i];
+        if (segment.p_type != PT_LOAD || (segment.p_flags & PF_W) == 0) continue;
+        const uint64_t begin = info->dlpi_addr + segment.p_vaddr;
+        const uint64_t end = begin + segment.p_memsz;
+        if (interpreter_data.end == 0 || begin < interpreter_data.begin)
+            interpreter_data.begin = begin;
+        if (end > interpreter_data.end) interpreter_data.end = end;
+    }
     for (int i = 0; i < info->dlpi_phnum; ++i) {
         const ElfW(Phdr)& segment = info->dlpi_phdr[i];
         if (segment.p_type != PT_NOTE || out->build_id_size != 0) continue;
@@ -107,6 +120,19 @@ Refusal identify_interpreter(image::InterpreterIdentity* identity, uint64_t* run
     std::memcpy(identity->cache_tag, tag, std::strlen(tag));
     *runtime_base = object.load_base;
     return nullptr;
+}
+
+void* dict_of_variable(const void* variable) {
+    const auto address = reinterpret_cast<uint64_t>(variable);
+    if (address % sizeof(void*) != 0 || address < interpreter_data.begin ||
+        interpreter_data.end - interpreter_data.begin < sizeof(void*) ||
+        address > interpreter_data.end - sizeof(void*) || !is_readable(address / 16 * 16)) {
+        return nullptr;
+    }
+    PyObject* const object = *static_cast<PyObject* const*>(variable);
+    const auto at = reinterpret_cast<uint64_t>(object);
+    if (at % 16 != 0 || !is_readable(at) || !PyDict_CheckExact(object)) return nullptr;
+    return object;
 }
 
 const void* type_address(image::TypeIndex index) {

@@ -16,6 +16,11 @@ using Refusal = const char*;
 // ELF objects, some microseconds.
 Refusal identify_interpreter(image::InterpreterIdentity* identity, uint64_t* runtime_base);
 
+// The dict (a borrowed PyObject) that a variable of the interpreter points to, or nullptr if there
+// is no variable or it points to no dict. Images say where the variable is; nobody can validate
+// that without the interpreter. After identify_interpreter().
+void* dict_of_variable(const void* variable);
+
 // Address of a type or singleton that an image may refer to.
 const void* type_address(image::TypeIndex index);
 const void* singleton_address(image::SingletonIndex index);

@@ -1,9 +1,10 @@
 #include "client/loader/interning.h"
 
 #include "client/interp/common_layout.h"
+#include "client/interp/identity.h"
 #include "client/interp/internals.h"
-#include "client/loader/frames.h"
 #include "client/interp/interned_table.h"
+#include "client/loader/frames.h"
 #include "src/common/base/checked.h"
 
 namespace pycds::loader {
@@ -39,8 +40,10 @@ Interning& interning() {
 
 void Interning::find_dict(const MappedImage& image) {
     PyObject* dict = pycds_interned_dict();
-    if (dict == nullptr) dict = static_cast<PyObject*>(image.interned_dict());
-    if (dict == nullptr || !PyDict_CheckExact(dict)) return;
+    if (dict == nullptr) {
+        dict = static_cast<PyObject*>(interp::dict_of_variable(image.interned_dict_variable()));
+    }
+    if (dict == nullptr) return;
     // Believe it only if it knows a string that has just been interned.
     PyObject* probe = PyUnicode_InternFromString("_pycds_interning");
     if (probe != nullptr && PyDict_GetItemWithError(dict, probe) == probe) dict_ = dict;

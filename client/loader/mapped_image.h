@@ -64,11 +64,9 @@ class MappedImage {
         return reinterpret_cast<T*>(base_ + offset);
     }
 
-    // The interpreter's dict of interned strings (borrowed) as far as the image tells where to
-    // look, or nullptr. Not checked.
-    void* interned_dict() const {
-        return interned_dict_variable_ == nullptr ? nullptr : *interned_dict_variable_;
-    }
+    // Where the interpreter has the pointer to its dict of interned strings, as far as the image
+    // tells, or nullptr. Not checked.
+    const void* interned_dict_variable() const { return interned_dict_variable_; }
 
     // The strings that a process interns without us, most of them when it starts, one behind the
     // other.

@@ -2,6 +2,9 @@
 // again, as somebody would who wants to be believed.
 //
 //     image_forge IMAGE SEED COUNT SAMPLES
+//     image_forge --edit IMAGE OFFSET HEX
+//
+// The latter writes to standard output the image with these bytes changed.
 //
 // Prints for each area how many of its mutants were rejected and how many not; of the latter up to
 // SAMPLES as `accepted AREA OFFSET OLD NEW PREFIX`, the bytes in hexadecimal, PREFIX being the
@@ -170,16 +173,27 @@ class Forge {
     std::map<std::string, Count> counts_;
 };
 
+int print_edited(std::vector<std::byte> bytes, uint64_t offset, const std::string& hex) {
+    for (size_t i = 0; i + 1 < hex.size() && offset < bytes.size(); i += 2, ++offset) {
+        bytes[offset] = static_cast<std::byte>(std::stoul(hex.substr(i, 2), nullptr, 16));
+    }
+    fakes::fix_checksums(bytes);
+    return std::fwrite(bytes.data(), 1, bytes.size(), stdout) == bytes.size() ? 0 : 1;
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
     if (argc != 5) return 2;
+    const bool edit = std::string(argv[1]) == "--edit";
+    if (edit) ++argv;
     std::ifstream file(argv[1], std::ios::binary);
     const std::vector<char> text{std::istreambuf_iterator<char>(file), {}};
     std::vector<std::byte> bytes(text.size());
     std::transform(text.begin(), text.end(), bytes.begin(),
                    [](char c) { return static_cast<std::byte>(c); });
     if (bytes.size() < sizeof(Header)) return 1;
+    if (edit) return print_edited(std::move(bytes), std::stoull(argv[2]), argv[3]);
     return Forge(std::move(bytes), std::stoull(argv[2]))
         .run(std::stoull(argv[3]), std::stoull(argv[4]));
 }

@@ -11,12 +11,16 @@ import collections
 import os
 import signal
 import socket
+import struct
 import subprocess
 import unittest
 
 import harness
 from test_bad_daemon import FakeDaemon, attach_reply, fetch_image, memfd
 
+FORGE = os.path.join(harness.BUILD, "bin", "image_forge")
+# src/common/image/format.h
+REGIONS, EXTERNALS, INTERNED_DICT = 384, 39, 4
 COUNT, SAMPLES = (int(n) for n in os.environ.get("PYCDS_FORGE", "3000,2").split(","))
 PROGRAM = ("import json, string\nprint(json.dumps([1, {'a': 2.5}]), string.capwords('x y'))\n"
            "try: json.loads('{')\nexcept ValueError as error: print(error)")
@@ -40,7 +44,7 @@ class Forged(harness.PythonCase):
         with open(path, "wb") as file:
             file.write(self.image)
         answer = subprocess.run(
-            [os.path.join(harness.BUILD, "bin", "image_forge"), path, str(seed), str(count),
+            [FORGE, path, str(seed), str(count),
              str(samples)], stdout=subprocess.PIPE, timeout=3600, check=True, universal_newlines=True)
         return [line.split() for line in answer.stdout.splitlines()]
 
@@ -81,6 +85,29 @@ class Forged(harness.PythonCase):
                 self.assertTrue(same, (answer.returncode, answer.stdout, answer.stderr[-500:]))
         print("processes:", dict(ran), "of which otherwise than stock:", dict(+worse))
         self.assertTrue(self.daemon.answers())
+
+    def test_where_the_dict_of_interned_strings_is_said_to_be(self):
+        # Nobody but the client can tell whether the interpreter has it there.
+        at = None
+        for region in range(24):
+            kind, _, offset, size = struct.unpack_from("<IIQQ", self.image, REGIONS + 40 * region)
+            if kind == EXTERNALS:
+                kinds = {entry: struct.unpack_from("<I", self.image, entry + 8)[0]
+                         for entry in range(offset, offset + size, 24)}
+                at = next((entry for entry, kind in kinds.items() if kind == INTERNED_DICT), None)
+        if at is None:
+            self.skipTest("the images of this interpreter do not say it")
+        path = os.path.join(self.daemon.directory, "image")
+        with open(path, "wb") as file:
+            file.write(self.image)
+        stock = self.run_python("-c", PROGRAM)
+        address, = struct.unpack_from("<Q", self.image, at)
+        for other in [address + 8 * n for n in range(-16, 17)] + [8, 1 << 46, (1 << 64) - 8]:
+            forged = subprocess.run([FORGE, "--edit", path, str(at), struct.pack("<Q", other).hex()],
+                                    stdout=subprocess.PIPE, check=True).stdout
+            with self.subTest(address=hex(other)):
+                answer = self.run_with(forged)
+                self.assertEqual((answer.returncode, answer.stdout), (stock.returncode, stock.stdout))
 
     def test_the_same_mutants_are_refused_by_the_daemon_itself(self):
         # Bytes of a fetched image go nowhere but through a builder's output; pycdsctl verify asks the same
