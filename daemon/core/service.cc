@@ -169,7 +169,8 @@ Reply Service::drop(const PeerIdentity& peer, const wire::DropRequest& request) 
         if (!may_drop(**image)) {
             return reply_with(Error{ErrorCode::kPermissionDenied,
                                     "only root, uid " + std::to_string(options_.daemon_uid) +
-                                        " and its owner may drop " + (*image)->info.id});
+                                        " and its owner may drop " + (*image)->info.id +
+                                        (peer.elsewhere ? ", and nobody inside a container" : "")});
         }
         dropped = store_.drop_if([&](const StoredImage& candidate) {
             return &candidate == *image && log_drop(candidate);

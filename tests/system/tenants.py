@@ -64,8 +64,8 @@ class Tenants(SystemCase):
         pid = str(self.machine.main_pid())
         for path in (CACHE, "/proc/%s/fd" % pid, "/proc/%s/maps" % pid, "/proc/%s/environ" % pid):
             self.denied("ls" if path == CACHE else "cat" if not path.endswith("fd") else "ls", path)
-        for _ in range(20):
-            self.digest(LIGHT, user="bob")
+        for user in ("alice", "bob"):
+            self.digest(LIGHT, user=user)
 
         def status(user):
             return json.loads(self.ctl("status", "--json", user=user).stdout)
@@ -130,8 +130,8 @@ class Tenants(SystemCase):
         said = self.denied("unshare", "--pid", "--fork", "pycdsctl", "drop", image, user=None)
         print("    " + said.strip())
         nonsense = "; ".join(
-            "c = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET); c.connect(%r); c.send(%r)" % (
-                SOCKET, message) for message in (b"\xff" * 60000, b"\x12\x00", b"\x0a\x02\x0a\x00"))
+            "c = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET); c.connect(%r); c.send(%s)" % (
+                SOCKET, message) for message in (r"b'\xff' * 60000", r"b'\x12\x00'", r"b'\x0a\x02\x0a\x00'"))
         self.machine.run(PYTHON, "-c", "import socket; " + nonsense, user="alice")
         # A socket of alice's is none that bob believes.
         fake = self.machine.start(
