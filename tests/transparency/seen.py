@@ -19,6 +19,8 @@ import types
 
 labels = {}
 keep = []
+# Lines and positions one by one, besides the tables that they are read from.
+decoded = True
 
 
 def identity(value):
@@ -70,19 +72,20 @@ def code(co, out):
                 out.extend(sys.intern(item) is item for item in value)
         else:
             out.append(repr(value))
-    out.append(list(co.co_lines()) if hasattr(co, "co_lines") else co.co_lnotab.hex())
-    if hasattr(co, "co_positions"):
-        out.append(list(co.co_positions()))
-    if hasattr(co, "co_exceptiontable"):
-        out.append(co.co_exceptiontable.hex())
+    if decoded:
+        out.append(list(co.co_lines()) if hasattr(co, "co_lines") else co.co_lnotab.hex())
+        if hasattr(co, "co_positions"):
+            out.append(list(co.co_positions()))
 
 
 def digest(out):
-    return hashlib.sha256(json.dumps(out).encode("utf-8", "surrogatepass")).hexdigest()[:24]
+    return hashlib.sha256(repr(out).encode("utf-8", "surrogatepass")).hexdigest()[:24]
 
 
 def codes(paths):
     from importlib.machinery import SourceFileLoader
+    global decoded
+    decoded = False  # of some ten thousand code objects
     result = {}
     for path in paths:
         out = []
