@@ -238,7 +238,7 @@ class Watching(TreeCase):
 
     def test_pytest_and_its_rewriting(self):
         self.need("pytest")
-        self.same(None, "-m", "pytest", "-p", "no:cacheprovider", "-q", "--color=no", "--durations=0",
+        self.same(None, "-m", "pytest", "-p", "no:cacheprovider", "-q", "--color=no",
                   "--no-header", "-rN", "--tb=short", "tests_it/test_alpha.py::test_bad", options=["-B"],
                   served=-1, PYTEST_ADDOPTS="--show-capture=no")
 

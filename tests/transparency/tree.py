@@ -111,6 +111,7 @@ def plain(text):
     text = text.rpartition(MARK.encode() + b"\n")[2]
     text = re.sub(rb"0x[0-9a-f]{6,}", b"0x", text)
     text = re.sub(rb"import time: +\d+ \| +\d+ \|", b"import time:", text)
+    text = re.sub(rb"in \d+\.\d+s", b"in some time", text)
     return re.sub(rb"(pid|started) \d+", rb"\1", text)
 
 

@@ -91,6 +91,7 @@ def main():
     if not arguments.short:
         todo += [lambda: others("cpython_suite.py", arguments.out + "/cpython-quick", "--list", "quick"),
                  lambda: others("cpython_suite.py", arguments.out + "/cpython-slow", "--list", "slow"),
+                 lambda: others("leaks.py", arguments.out + "/leaks"),
                  lambda: others("package_suites.py", arguments.out + "/packages")]
     for part in todo:
         rows, bad = part()
