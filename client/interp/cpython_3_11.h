@@ -14,6 +14,7 @@ namespace pycds::interp {
 // No immortal objects before 3.12. Half the range of Py_ssize_t is out of reach of any number of
 // increments or decrements; each touch still dirties the page.
 inline constexpr uint64_t kImageRefcount = uint64_t{1} << 40;
+static_assert(kImageRefcount == kValidated.refcount);
 inline constexpr bool kRefcountsAreWritten = true;
 inline constexpr bool kHasCoVersion = false;
 

@@ -18,6 +18,7 @@ namespace pycds::interp {
 // _Py_IMMORTAL_REFCNT, UINT_MAX: the one value that neither Py_INCREF nor Py_DECREF writes
 // (Include/object.h); any other immortal value is incremented until it saturates.
 inline constexpr uint64_t kImageRefcount = 0xffffffffU;
+static_assert(kImageRefcount == kValidated.refcount);
 inline constexpr bool kRefcountsAreWritten = false;
 inline constexpr bool kHasCoVersion = true;
 

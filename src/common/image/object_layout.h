@@ -16,13 +16,14 @@ struct ObjectLayout {
     uint32_t code_stacksize;     // int
     uint32_t code_traceable;     // int, with padding behind it: _co_firsttraceable
     uint32_t code_instructions;  // offset of the first
+    uint64_t refcount;           // of every object of an image: client/interp says why
     bool int_has_tag;            // size of an int: lv_tag >> 3 (3.12), or ob_size
 };
 
 inline constexpr ObjectLayout kObjectLayouts[] = {
-    {11, 24, 48, 72, 76, 68, 168, 184, false},
-    {12, 24, 40, 56, 72, 64, 176, 192, true},
-    {13, 24, 40, 56, 72, 64, 184, 200, true},
+    {11, 24, 48, 72, 76, 68, 168, 184, uint64_t{1} << 40, false},
+    {12, 24, 40, 56, 72, 64, 176, 192, 0xffffffff, true},
+    {13, 24, 40, 56, 72, 64, 184, 200, 0xffffffff, true},
 };
 
 // The layout of a version (PY_VERSION_HEX), or nullptr: then the validator takes objects for words,

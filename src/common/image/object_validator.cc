@@ -66,6 +66,7 @@ Verdict Checker::check_content(const ObjectLayout& layout, uint64_t object, uint
     const auto type = static_cast<TypeIndex>(object_type(object));
     const uint64_t room = 8 * (end - object);
     bool good = true;
+    if (load_word(object) != layout.refcount) return bad_word(Defect::kObjectContent, object);
     switch (type) {
         case TypeIndex::kStr: good = good_str(layout, object, room); break;
         case TypeIndex::kBytes: good = good_bytes(object, room); break;
