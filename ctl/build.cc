@@ -22,6 +22,7 @@ struct BuildOptions {
     std::string trace;
     bool all = false;
     uint32_t optimize = 0;
+    bool for_run = false;
     uint32_t timeout_seconds = 600;
     bool json = false;
 };
@@ -120,7 +121,7 @@ Status run_build(const BuildOptions& options, const std::string& socket_path) {
             progress.set("building the image", step.done, step.total);
         };
         reply = daemon->ask<wire::BuildReply>(
-            wire::BuildRequest{python->executable, options.optimize}, call);
+            wire::BuildRequest{python->executable, options.optimize, options.for_run}, call);
     }
     if (!reply) return reply.error();
     return print_out(options.json ? json_text(*python, planned, *reply)
@@ -165,6 +166,8 @@ void add_build_command(CLI::App& app, const Globals& globals, Action& action) {
     command->add_option("-O,--optimize", options->optimize, "Build for PYTHON -O (1) or -OO (2)")
         ->type_name("LEVEL")
         ->check(CLI::Range(0, 2));
+    command->add_flag("--run", options->for_run,
+                      "Build for processes of `pycdsctl run`, which have an image of their own");
     command
         ->add_option("--timeout", options->timeout_seconds,
                      "Give up when the daemon has been silent for so long")

@@ -1,5 +1,7 @@
 #include "daemon/kept_images.h"
 
+#include <unistd.h>
+
 #include <algorithm>
 #include <optional>
 #include <utility>
@@ -7,6 +9,8 @@
 #include "src/common/base/event.h"
 #include "src/common/base/log.h"
 #include "src/common/base/text.h"
+#include "src/common/image/format.h"
+#include "src/common/os/sealed_memfd.h"
 
 namespace pycds {
 
@@ -19,8 +23,7 @@ KeptImages::KeptImages(core::Service& service, core::Worker& worker, const std::
 }
 
 void KeptImages::restore(Result<core::NewImage> image, const std::string& name,
-                         core::ImageKeeper* keeper) {
-    const bool from_cache = keeper == cache_.get() && keeper != nullptr;
+                         core::ImageKeeper* keeper, bool from_cache) {
     const std::string from = from_cache ? "the disk cache" : "the service manager's store";
     Status status = Ok{};
     wire::ImageInfo info;
@@ -49,6 +52,19 @@ void KeptImages::restore(Result<core::NewImage> image, const std::string& name,
                {field::kBytes, std::to_string(info.size)}});
 }
 
+uint64_t KeptImages::common_base_of(const std::vector<sys::StoredDescriptor>& stored) {
+    for (const sys::StoredDescriptor& descriptor : stored) {
+        image::Header header;
+        if (core::KeptName::parse(descriptor.name) && has_image_seals(descriptor.fd.get()) &&
+            pread(descriptor.fd.get(), &header, sizeof header, 0) ==
+                static_cast<ssize_t>(sizeof header) &&
+            image::is_common_base(header.runtime_base)) {
+            return header.runtime_base;
+        }
+    }
+    return 0;
+}
+
 void KeptImages::take(std::vector<sys::StoredDescriptor> stored) {
     std::vector<Descriptor> ours;
     for (sys::StoredDescriptor& descriptor : stored) {
@@ -71,7 +87,7 @@ void KeptImages::take(std::vector<sys::StoredDescriptor> stored) {
             continue;
         }
         restore(restore_image(std::move(descriptor.fd), descriptor.name, core::Belief::kSealedByUs),
-                descriptor.name.text(), &fd_store_);
+                descriptor.name.text(), &fd_store_, false);
     }
 }
 
@@ -92,7 +108,7 @@ void KeptImages::validate_doubtful(std::function<void()> done) {
         [this, doubtful, image, done = std::move(done)] {
             // Stored under this version's name by us, no longer under the old one's.
             fd_store_.remove(doubtful->name.text());
-            restore(std::move(**image), doubtful->name.text(), nullptr);
+            restore(std::move(**image), doubtful->name.text(), nullptr, false);
             validate_doubtful(done);
         });
 }
@@ -103,11 +119,32 @@ void KeptImages::load_cache(std::function<void()> done) {
     for (const core::StoredImage* image : service_.images().all()) there.push_back(*image);
     cache_->load(there, [this, done = std::move(done)](std::vector<core::NewImage> images) {
         for (core::NewImage& image : images) {
+            if (image::is_common_base(image.info.runtime_base) &&
+                image.info.runtime_base != common_base_) {
+                displaced_.push_back(std::move(image));
+                continue;
+            }
             const std::string name = core::kept_name(image, version_).text();
-            restore(std::move(image), name, cache_.get());
+            restore(std::move(image), name, cache_.get(), true);
         }
-        done();
+        rebase_next(done);
     });
+}
+
+void KeptImages::rebase_next(std::function<void()> done) {
+    if (displaced_.empty()) return done();
+    auto image = std::make_shared<core::NewImage>(std::move(displaced_.front()));
+    displaced_.erase(displaced_.begin());
+    auto rebased = std::make_shared<std::optional<Result<core::NewImage>>>();
+    worker_.post([image, rebased,
+                  base = common_base_] { rebased->emplace(core::rebase_image(*image, base)); },
+                 [this, image, rebased, done = std::move(done)] {
+                     // The cache gets it under its new name, as from a builder.
+                     const std::string name = core::kept_name(*image, version_).text();
+                     cache_->remove(name);
+                     restore(std::move(**rebased), name, nullptr, true);
+                     rebase_next(done);
+                 });
 }
 
 }  // namespace pycds

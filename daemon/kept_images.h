@@ -2,6 +2,7 @@
 // manager's store, then from the disk.
 #pragma once
 
+#include <cstdint>
 #include <functional>
 #include <memory>
 #include <string>
@@ -23,6 +24,13 @@ class KeptImages {
     KeptImages(const KeptImages&) = delete;
     KeptImages& operator=(const KeptImages&) = delete;
 
+    // The address for randomised interpreters that stored images were made for, so that a restart
+    // does not change it; 0 if there is none. Before take(). Nothing on the disk has a say: another
+    // boot is to have another address.
+    static uint64_t common_base_of(const std::vector<sys::StoredDescriptor>& stored);
+    // What images for such interpreters are made to fit, wherever they come back from.
+    void set_common_base(uint64_t base) { common_base_ = base; }
+
     // At once those that a daemon of this version validated, so that nobody who connects meanwhile
     // goes without; the others with load(). What is none of ours is dropped.
     void take(std::vector<sys::StoredDescriptor> stored);
@@ -36,9 +44,12 @@ class KeptImages {
         UniqueFd fd;
     };
 
-    void restore(Result<core::NewImage> image, const std::string& name, core::ImageKeeper* keeper);
+    // `keeper` has it already; null: none.
+    void restore(Result<core::NewImage> image, const std::string& name, core::ImageKeeper* keeper,
+                 bool from_cache);
     void validate_doubtful(std::function<void()> done);
     void load_cache(std::function<void()> done);
+    void rebase_next(std::function<void()> done);
 
     core::Service& service_;
     core::Worker& worker_;
@@ -46,6 +57,8 @@ class KeptImages {
     sys::FdStore fd_store_;
     std::unique_ptr<keep::DiskCache> cache_;
     std::vector<Descriptor> doubtful_;  // validated by another version
+    std::vector<core::NewImage> displaced_;  // of the cache, made for the address of another boot
+    uint64_t common_base_ = 0;
 };
 
 }  // namespace pycds

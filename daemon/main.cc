@@ -152,6 +152,10 @@ Status run(const config::Options& options, int argc, char** argv) {
         if (hangup == sys::Hangup::kTerminalGone) loop.stop();
     });
 
+    uint64_t common_base = KeptImages::common_base_of(passed->stored);
+    if (common_base == 0) common_base = sys::random_common_base();
+    service.set_common_base(common_base);
+    kept.set_common_base(common_base);
     kept.take(std::move(passed->stored));
     server.start();
     // Not before: what is kept need not be made.

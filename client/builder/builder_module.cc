@@ -2,7 +2,9 @@
 // pycds_build.py in a throw-away interpreter.
 #define PY_SSIZE_T_CLEAN
 #include <Python.h>
+#include <dlfcn.h>
 #include <marshal.h>
+#include <sys/auxv.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
@@ -25,6 +27,7 @@
 #include "client/builder/whereabouts.h"
 #include "client/interp/identity.h"
 #include "client/interp/internals.h"
+#include "src/common/image/rebase.h"
 #include "src/common/image/validator.h"
 
 namespace pycds::builder {
@@ -39,6 +42,7 @@ struct Arguments {
     int filter_fd = -1;
     PyObject* look_for_patterns = nullptr;  // borrowed; called with each module's code object
     PyObject* compile_patterns = nullptr;   // borrowed; returns lists of entries and of constants
+    uint64_t common_base = 0;
     ImageParameters parameters;
 };
 
@@ -86,6 +90,13 @@ Status write_whole(int fd, const std::vector<std::byte>& bytes) {
     return Ok{};
 }
 
+bool interpreter_is_the_program() {
+    Dl_info program{};
+    Dl_info interpreter{};
+    return dladdr(reinterpret_cast<const void*>(getauxval(AT_ENTRY)), &program) != 0 &&
+           dladdr(&PyUnicode_Type, &interpreter) != 0 && program.dli_fbase == interpreter.dli_fbase;
+}
+
 class Build {
   public:
     explicit Build(Arguments arguments) : arguments_(std::move(arguments)) {}
@@ -97,6 +108,13 @@ class Build {
             return Error{ErrorCode::kBuildFailed,
                          std::string("this interpreter cannot be archived: ") + refusal};
         }
+        // Nobody chooses where a program lies, only where its libraries do.
+        if (arguments_.parameters.runtime_base == 0 || interpreter_is_the_program()) {
+            arguments_.common_base = 0;
+        }
+        // Who has it there writes little of the image: like processes of an interpreter that has a
+        // fixed place, and unlike those that have to relocate all that they use.
+        if (arguments_.common_base != 0) arguments_.parameters.interpreter.at_common_base = 1;
         fix_filename_ = imported("_imp", "_fix_co_filename");
         if (fix_filename_ == nullptr) {
             return Error{ErrorCode::kBuildFailed, "this interpreter has no _imp._fix_co_filename"};
@@ -131,7 +149,11 @@ class Build {
         }
         const Status written = write_whole(arguments_.out_fd, *bytes);
         if (!written) return written;
-        return compare_with_sources(bytes->size());
+        const Status same = compare_with_sources(bytes->size());
+        if (!same || arguments_.common_base == 0) return same;
+        // From here on nothing of it can be looked at where it lies.
+        image::rebase(bytes->data(), arguments_.common_base);
+        return write_whole(arguments_.out_fd, *bytes);
     }
 
   private:
@@ -334,12 +356,13 @@ PyObject* build(PyObject*, PyObject* args) {
     unsigned long long generation = 0;
     int system = 0;
     unsigned uid = 0;
+    unsigned long long common_base = 0;
     const char* profile = nullptr;
     Py_ssize_t profile_size = 0;
-    if (!PyArg_ParseTuple(args, "iiiiIKpIy#OO:build", &arguments.plan_fd, &arguments.out_fd,
+    if (!PyArg_ParseTuple(args, "iiiiIKpIy#OOK:build", &arguments.plan_fd, &arguments.out_fd,
                           &arguments.report_fd, &arguments.filter_fd, &slot, &generation, &system,
                           &uid, &profile, &profile_size, &arguments.look_for_patterns,
-                          &arguments.compile_patterns)) {
+                          &arguments.compile_patterns, &common_base)) {
         return nullptr;
     }
     if (arguments.look_for_patterns == Py_None) arguments.look_for_patterns = nullptr;
@@ -348,6 +371,7 @@ PyObject* build(PyObject*, PyObject* args) {
         PyErr_SetString(PyExc_ValueError, "slot out of range");
         return nullptr;
     }
+    arguments.common_base = common_base;
     arguments.parameters.slot = slot;
     arguments.parameters.generation = generation;
     arguments.parameters.domain = system ? image::DomainKind::kSystem : image::DomainKind::kUser;
@@ -382,7 +406,7 @@ PyObject* record_process(PyObject*, PyObject* args) {
 PyMethodDef methods[] = {
     {"build", build, METH_VARARGS,
      "build(plan_fd, out_fd, report_fd, filter_fd, slot, generation, system, uid, profile,\n"
-     "look_for_patterns, compile_patterns) -> None or error text"},
+     "look_for_patterns, compile_patterns, common_base) -> None or error text"},
     {"record", record_process, METH_VARARGS,
      "record(image_fd, pid) -> bytes\n\nLines of a profile of a process that maps the image."},
     {nullptr, nullptr, 0, nullptr},

@@ -80,6 +80,7 @@ PyObject* stats(PyObject*, PyObject*) {
         put(dict, "attach_us", attach_stats()) &&
         put(dict, "images", images_stats(&bytes_mapped)) &&
         put(dict, "bytes_mapped", PyLong_FromUnsignedLongLong(bytes_mapped)) &&
+        put(dict, "layout", PyUnicode_FromString(interpreter_layout())) &&
         put(dict, "served", PyLong_FromUnsignedLongLong(loader::code_server().served())) &&
         put(dict, "misses", misses_stats()) &&
         put(dict, "found", PyLong_FromUnsignedLongLong(loader::finder_server().found())) &&
@@ -104,7 +105,8 @@ PyMethodDef methods[] = {
     {"stats", stats, METH_NOARGS,
      "stats()\n--\n\nWhat the pycds client did in this process: attached, reason (if not), "
      "attach_us\n"
-     "(microseconds, by part), images, bytes_mapped, served (modules), misses (by reason),\n"
+     "(microseconds, by part), images, bytes_mapped, layout (of the interpreter: fixed, common, "
+     "random), served (modules), misses (by reason),\n"
      "found (modules found in C++), patterns (regular expressions not compiled anew), "
      "pages_given_back."},
     {"give_back", give_back, METH_NOARGS,

@@ -31,6 +31,7 @@ namespace {
 constexpr const char* kSystemSocket = "/run/pycds/pycdsd.sock";
 
 constinit bool started = false;
+constinit bool identified = false;  // it is known what interpreter this is, and where
 constinit bool verbose = false;
 constinit const char* why_not = "not-started";
 constinit AttachTimes times;
@@ -142,6 +143,8 @@ struct Prepared {
     loader::MappedImage::Expectation expectation{};
     char socket[sizeof(sockaddr_un::sun_path)] = {};
     int seccomp = 0;
+    // The key of images for processes whose interpreter is where the daemon wants it.
+    uint8_t run_identity[16] = {};
 };
 constinit Prepared prepared;
 
@@ -174,6 +177,9 @@ const char* prepare() {
         return failure;
     }
     image::identity_digest(identity, prepared.expectation.identity);
+    identified = true;
+    identity.at_common_base = 1;
+    image::identity_digest(identity, prepared.run_identity);
     prepared.seccomp = seccomp_mode();
 
     note_stats_file();
@@ -189,6 +195,19 @@ const char* prepare() {
     return nullptr;
 }
 
+// `pycdsctl run` leads to another image; to the same as without it where there is none.
+const char* ask_daemon(link::Attachment* attachment) {
+    loader::MappedImage::Expectation& expectation = prepared.expectation;
+    if (image::is_common_base(expectation.runtime_base)) {
+        const char* failure = link::attach(prepared.socket, prepared.run_identity, attachment);
+        if (failure == nullptr) {
+            std::memcpy(expectation.identity, prepared.run_identity, sizeof prepared.run_identity);
+        }
+        if (failure == nullptr || std::strcmp(failure, "no-image") != 0) return failure;
+    }
+    return link::attach(prepared.socket, expectation.identity, attachment);
+}
+
 // With the first module that somebody wants: a process that imports nothing needs no image.
 const char* try_to_attach() {
     if (seccomp_mode() != prepared.seccomp) return "sandboxed";
@@ -197,7 +216,7 @@ const char* try_to_attach() {
     const uint64_t begin = now_ns();
     // Other threads go on meanwhile; one that imports gets its modules from stock.
     PyThreadState* thread = PyEval_SaveThread();
-    const char* failure = link::attach(prepared.socket, prepared.expectation.identity, &attachment);
+    const char* failure = ask_daemon(&attachment);
     PyEval_RestoreThread(thread);
     const uint64_t asked = now_ns();
     times.ask_ns = asked - begin;
@@ -249,6 +268,12 @@ void attach_now() {
 
 const char* refusal() {
     return why_not;
+}
+
+const char* interpreter_layout() {
+    const uint64_t base = prepared.expectation.runtime_base;
+    if (image::is_common_base(base)) return "common";
+    return base == 0 && identified ? "fixed" : "random";
 }
 
 const AttachTimes& attach_times() {

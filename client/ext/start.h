@@ -18,6 +18,10 @@ void attach_now();
 // nullptr while images are served; else why not, as a short stable name.
 const char* refusal();
 
+// Where this process has the interpreter: "fixed", where every one has it; "common", where all of
+// `pycdsctl run` have it; "random". The last also where it was not looked at.
+const char* interpreter_layout();
+
 // How long it took to ask the daemon (successful or not), to map its images, and to make their
 // strings those of this process; 0 for what was not done.
 struct AttachTimes {

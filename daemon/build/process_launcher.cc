@@ -132,6 +132,10 @@ Result<std::unique_ptr<core::RunningBuilder>> ProcessLauncher::launch(
                      "--out-fd",     passed_fd(1),
                      "--report-fd",  passed_fd(2),
                      "--filter-fd",  passed_fd(3)};
+    if (job.common_base != 0) {
+        run.arguments.insert(run.arguments.end(),
+                             {"--common-base", std::to_string(job.common_base)});
+    }
     run.plan = std::move(*plan);
     run.readable = paths_of_interpreter(job.python);
     run.readable.push_back(options_.clients);

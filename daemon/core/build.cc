@@ -122,8 +122,10 @@ void Build::launch_next() {
     if (next_part_ == parts_.size()) return publish();
     const PlanPart& part = parts_[next_part_];
     generation_ = services_.store.next_generation();
-    BuilderJob job{request_.python, request_.optimize, part.slot,    generation_,
-                   part.domain,     part.domain_uid,   part.entries, origin_.by_itself()};
+    BuilderJob job{
+        request_.python, request_.optimize,   part.slot,
+        generation_,     part.domain,         part.domain_uid,
+        part.entries,    origin_.by_itself(), request_.for_run ? services_.common_base : 0};
     // The builder is destroyed with us and calls nobody after that: plain `this` is good.
     Result<std::unique_ptr<RunningBuilder>> running = services_.launcher.launch(
         job, BuilderCallbacks{[this](uint32_t done, uint32_t) { on_progress(done); },

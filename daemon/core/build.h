@@ -26,6 +26,7 @@ struct BuildServices {
     const AccessPolicy& policy;
     ImageStore& store;
     uid_t daemon_uid;
+    uint64_t common_base = 0;  // see BuilderJob
 };
 
 // What is asked for, by whom, and what for.

@@ -25,6 +25,8 @@ struct BuilderJob {
     uid_t domain_uid = 0;
     std::string plan;            // entries as the builder reads them
     bool in_background = false;  // nobody waits for it: everything else on the machine goes first
+    // The image is for processes that have the interpreter there (image/format.h); 0: elsewhere.
+    uint64_t common_base = 0;
 };
 
 // Looks for what an interpreter can import (clients/pycds_plan.py, mode `system`).

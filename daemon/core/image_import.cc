@@ -173,6 +173,7 @@ wire::ImageInfo describe_image(const image::Header& header) {
     info.domain_uid = user ? header.domain_uid : 0;
     info.size = header.prefix.image_size;
     info.requested_base = header.requested_base;
+    info.runtime_base = header.runtime_base;
     info.roots = table_count(header, image::RegionKind::kRoots);
     info.left_out = table_count(header, image::RegionKind::kLeftOut);
     return info;

@@ -4,11 +4,13 @@
 #include <charconv>
 #include <cstdio>
 #include <cstring>
+#include <span>
 #include <vector>
 
 #include "daemon/core/image_import.h"
 #include "src/common/base/text.h"
 #include "src/common/image/checksum.h"
+#include "src/common/image/rebase.h"
 #include "src/common/image/validator.h"
 #include "src/common/os/mapping.h"
 #include "src/common/os/sealed_memfd.h"
@@ -138,6 +140,26 @@ Result<NewImage> restore_image(UniqueFd fd, const KeptName& name, Belief belief)
     out.fd = std::move(fd);
     out.origin = name.origin;
     out.checksum = name.checksum;
+    return out;
+}
+
+Result<NewImage> rebase_image(const NewImage& image, uint64_t common_base) {
+    const Result<Mapping> mapping = Mapping::map_read_only(image.fd.get(), image.info.size);
+    if (!mapping) return mapping.error();
+    const std::span<const std::byte> before = mapping->bytes();
+    std::vector<std::byte> bytes(before.begin(), before.end());
+    if (!image::rebase(bytes.data(), common_base)) {
+        return corrupt("its interpreter is not position-independent");
+    }
+    Result<UniqueFd> sealed = make_sealed_copy("pycds-" + image.info.id, bytes);
+    if (!sealed) return sealed.error();
+    use_huge_pages(sealed->get(), bytes.size());
+    NewImage out;
+    out.info = image.info;
+    out.info.runtime_base = common_base;
+    out.fd = std::move(*sealed);
+    out.origin = image.origin;
+    out.checksum = reinterpret_cast<const image::Header*>(bytes.data())->prefix.checksum;
     return out;
 }
 

@@ -51,4 +51,8 @@ enum class Belief {
 // kCorrupt with what is wrong.
 Result<NewImage> restore_image(UniqueFd fd, const KeptName& name, Belief belief);
 
+// The same image for an interpreter that is loaded at `common_base` (image/rebase.h): another
+// sealed memfd. `image` was validated and has a runtime_base.
+Result<NewImage> rebase_image(const NewImage& image, uint64_t common_base);
+
 }  // namespace pycds::core

@@ -25,7 +25,8 @@ Service::Service(const ServiceDependencies& dependencies, ServiceOptions options
                       dependencies.launcher,
                       dependencies.policy,
                       store_,
-                      options_.daemon_uid},
+                      options_.daemon_uid,
+                      0},
       queue_(accounting_),
       started_ms_(dependencies.clock.monotonic_ms()) {}
 
@@ -45,6 +46,7 @@ std::optional<Reply> Service::handle(const PeerIdentity& peer, const wire::Reque
     if (std::holds_alternative<wire::ListRequest>(request)) return list(peer);
     if (std::holds_alternative<wire::StatusRequest>(request)) return status(peer);
     if (const auto* in = std::get_if<wire::DropRequest>(&request)) return drop(peer, *in);
+    if (std::holds_alternative<wire::LayoutRequest>(request)) return layout();
     return fetch(peer, std::get<wire::FetchRequest>(request));
 }
 
@@ -100,7 +102,8 @@ Status Service::build_by_itself(const std::string& python, UniqueFd plan, Origin
                                 const std::shared_ptr<ReplySink>& sink) {
     // As root would ask for it: what is the system's goes to the system.
     const PeerIdentity root{0, 0, options_.pid};
-    return submit(BuildOrder{root, wire::BuildRequest{python, 0}, std::move(plan), origin}, sink);
+    return submit(BuildOrder{root, wire::BuildRequest{python, 0, false}, std::move(plan), origin},
+                  sink);
 }
 
 Status Service::submit(BuildOrder order, const std::shared_ptr<ReplySink>& sink) {
@@ -192,6 +195,11 @@ Reply Service::fetch(const PeerIdentity& peer, const wire::FetchRequest& request
     Reply reply = reply_with(wire::FetchReply{info_for(peer, image)});
     reply.fds.push_back(image.fd);
     return reply;
+}
+
+// For every peer: who maps an image of such an interpreter knows it anyway.
+Reply Service::layout() const {
+    return reply_with(wire::LayoutReply{build_services_.common_base});
 }
 
 void Service::peer_gone(const ReplySink& sink) {

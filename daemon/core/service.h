@@ -58,6 +58,10 @@ class Service {
     Status build_by_itself(const std::string& python, UniqueFd plan, Origin origin,
                            const std::shared_ptr<ReplySink>& sink);
 
+    // Where `pycdsctl run` loads libraries of interpreters (image/format.h), and what images of
+    // those are made for from now on.
+    void set_common_base(uint64_t base) { build_services_.common_base = base; }
+
     // For StatusReply.
     void set_connections(size_t connections) { connections_ = connections; }
 
@@ -73,6 +77,7 @@ class Service {
     Reply status(const PeerIdentity& peer);
     Reply drop(const PeerIdentity& peer, const wire::DropRequest& request);
     Reply fetch(const PeerIdentity& peer, const wire::FetchRequest& request) const;
+    Reply layout() const;
 
     bool may_see(const PeerIdentity& peer, const StoredImage& image) const;
     // Of an image that the peer may know of, what it may know.
@@ -83,7 +88,7 @@ class Service {
     const ServiceOptions options_;
     Accounting accounting_;
     ImageStore store_;
-    const BuildServices build_services_;
+    BuildServices build_services_;
     BuildQueue queue_;
     const uint64_t started_ms_;
     uint64_t builds_asked_ = 0;

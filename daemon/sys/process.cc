@@ -1,11 +1,14 @@
 #include "daemon/sys/process.h"
 
 #include <signal.h>
+#include <sys/random.h>
 #include <sys/resource.h>
 #include <sys/signalfd.h>
 
 #include <initializer_list>
 #include <utility>
+
+#include "src/common/image/format.h"
 
 namespace pycds::sys {
 namespace {
@@ -60,6 +63,12 @@ uint64_t descriptor_limit() {
 
 void ignore_broken_pipes() {
     signal(SIGPIPE, SIG_IGN);
+}
+
+uint64_t random_common_base() {
+    uint64_t number = 0;
+    if (getrandom(&number, sizeof number, 0) != static_cast<ssize_t>(sizeof number)) return 0;
+    return image::kCommonBaseBegin + number % image::kCommonBases * image::kCommonBaseStep;
 }
 
 }  // namespace pycds::sys

@@ -39,4 +39,8 @@ uint64_t descriptor_limit();
 // A log or a service manager that went away must not end the daemon.
 void ignore_broken_pipes();
 
+// An address out of those of image/format.h (kCommonBaseBegin). 0, which means none, where the
+// kernel has no random numbers to give.
+uint64_t random_common_base();
+
 }  // namespace pycds::sys

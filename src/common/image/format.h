@@ -116,7 +116,9 @@ struct InterpreterIdentity {
     uint8_t digit_bits;          // sys.int_info.bits_per_digit
     uint64_t layout_digest;      // of the struct offsets the extension was compiled with
     char cache_tag[32];          // sys.implementation.cache_tag, zero-padded
-    uint8_t reserved[40];        // 0
+    uint8_t at_common_base;      // 1: loaded where `pycdsctl run` has it, see kCommonBaseBegin; such
+                                 // processes have an image of their own, since they write less of it
+    uint8_t reserved[39];        // 0
 };
 static_assert(sizeof(InterpreterIdentity) == 128);
 
@@ -175,7 +177,8 @@ struct Header {
     FrozenPrefix prefix;
     InterpreterIdentity interpreter;
     uint64_t requested_base;    // address the objects are laid out for; multiple of kPageSize
-    uint64_t runtime_base;      // load address of the ELF object of the interpreter in the builder
+    uint64_t runtime_base;      // load address of the ELF object of the interpreter that external
+                                // references are for; 0: it is not position-independent
     uint64_t generation;        // given by the daemon; grows with each image it publishes
     DomainKind domain;
     uint32_t domain_uid;        // 0 for kSystem
@@ -266,7 +269,7 @@ enum class TypeIndex : uint64_t {
 enum class SingletonIndex : uint64_t { kNone = 0, kTrue, kFalse, kEllipsis, kCount };
 
 struct ExternalReference {
-    uint64_t address;  // in the builder's process
+    uint64_t address;  // where Header::runtime_base puts it
     ExternalKind kind;
     uint32_t reserved;  // 0
     uint64_t index;
@@ -358,6 +361,26 @@ inline constexpr uint64_t kFirstBase = 0x20'0000'0000;
 inline constexpr uint64_t kSlotStride = 0x10'0000'0000;
 inline constexpr uint32_t kSlots = 4;
 constexpr uint64_t requested_base_of_slot(uint32_t slot) { return kFirstBase + slot * kSlotStride; }
+
+// Where `pycdsctl run` has the library of a randomised interpreter loaded (docs/run.md): one address
+// for all processes of a daemon, chosen at random by it, for which it makes the images of such
+// interpreters (Header::runtime_base). The range lies above where Linux puts position-independent
+// executables and their heap and below where it puts mmap, also with as much randomisation as there is
+// (vm.mmap_rnd_bits: 32 on x86-64, 24 on 64-bit ARM with 39 bits of address). Steps of 2 MiB, the
+// largest alignment that libraries ask for, and what the kernel gives them by itself where it has
+// large pages of files.
+#if defined(__x86_64__)
+inline constexpr uint64_t kCommonBaseBegin = 0x6600'0000'0000;
+inline constexpr uint64_t kCommonBaseEnd = 0x6f00'0000'0000;
+#else
+inline constexpr uint64_t kCommonBaseBegin = 0x66'0000'0000;
+inline constexpr uint64_t kCommonBaseEnd = 0x6f'0000'0000;
+#endif
+inline constexpr uint64_t kCommonBaseStep = 0x20'0000;
+inline constexpr uint64_t kCommonBases = (kCommonBaseEnd - kCommonBaseBegin) / kCommonBaseStep;
+constexpr bool is_common_base(uint64_t base) {
+    return base >= kCommonBaseBegin && base < kCommonBaseEnd && base % kCommonBaseStep == 0;
+}
 
 // co_version (3.12+) must be unique in a process. CPython counts up from 1; images use the upper
 // half, an eighth of it per slot.

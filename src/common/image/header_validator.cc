@@ -54,8 +54,8 @@ Verdict check_identity(const Header& header) {
         return bad(Defect::kIdentity,
                    kIdentityOffset + offsetof(InterpreterIdentity, build_id_size));
     }
-    if (identity.optimize > 2 || identity.debug_ranges > 1 || identity.pointer_size != 8 ||
-        (identity.digit_bits != 15 && identity.digit_bits != 30)) {
+    if (identity.optimize > 2 || identity.debug_ranges > 1 || identity.at_common_base > 1 ||
+        identity.pointer_size != 8 || (identity.digit_bits != 15 && identity.digit_bits != 30)) {
         return bad(Defect::kIdentity, kIdentityOffset + offsetof(InterpreterIdentity, optimize));
     }
     if (!is_padded_text(identity.cache_tag, sizeof identity.cache_tag)) {

@@ -98,6 +98,7 @@ void put_image(const ImageInfo& in, pb::ImageInfo* out) {
     out->set_left_out(in.left_out);
     out->set_published_unix_ms(in.published_unix_ms);
     out->set_attaches(in.attaches);
+    out->set_runtime_base(in.runtime_base);
 }
 
 // An open enum: a number that a newer peer knows becomes kUnspecified, which nobody may map.
@@ -123,6 +124,7 @@ bool get_image(const pb::ImageInfo& in, ImageInfo* out) {
     out->left_out = in.left_out();
     out->published_unix_ms = in.published_unix_ms();
     out->attaches = in.attaches();
+    out->runtime_base = in.runtime_base();
     return true;
 }
 
@@ -169,11 +171,13 @@ pb::Request to_proto(const Request& request) {
                    [&](const BuildRequest& in) {
                        out.mutable_build()->set_python(as_utf8(in.python));
                        out.mutable_build()->set_optimize(in.optimize);
+                       out.mutable_build()->set_for_run(in.for_run);
                    },
                    [&](const ListRequest&) { out.mutable_list(); },
                    [&](const StatusRequest&) { out.mutable_status(); },
                    [&](const DropRequest& in) { out.mutable_drop()->set_id(as_utf8(in.id)); },
                    [&](const FetchRequest& in) { out.mutable_fetch()->set_id(as_utf8(in.id)); },
+                   [&](const LayoutRequest&) { out.mutable_layout(); },
                },
                request);
     return out;
@@ -205,35 +209,37 @@ void put_status(const StatusReply& in, pb::StatusReply* out) {
 
 pb::Reply to_proto(const Reply& reply) {
     pb::Reply out;
-    std::visit(Overloaded{
-                   [&](const Error& in) {
-                       out.mutable_error()->set_code(static_cast<uint32_t>(in.code));
-                       out.mutable_error()->set_message(as_utf8(in.message));
-                   },
-                   [&](const AttachReply& in) {
-                       pb::AttachReply* attach = out.mutable_attach();
-                       for (const ImageInfo& image : in.images) {
-                           put_image(image, attach->add_images());
-                       }
-                   },
-                   [&](const BuildReply& in) { put_build(in, out.mutable_build()); },
-                   [&](const ListReply& in) {
-                       pb::ListReply* list = out.mutable_list();
-                       for (const ImageInfo& image : in.images) {
-                           put_image(image, list->add_images());
-                       }
-                   },
-                   [&](const StatusReply& in) { put_status(in, out.mutable_status()); },
-                   [&](const DropReply& in) { out.mutable_drop()->set_dropped(in.dropped); },
-                   [&](const FetchReply& in) {
-                       put_image(in.image, out.mutable_fetch()->mutable_image());
-                   },
-                   [&](const BuildProgress& in) {
-                       out.mutable_progress()->set_done(in.done);
-                       out.mutable_progress()->set_total(in.total);
-                   },
-               },
-               reply);
+    std::visit(
+        Overloaded{
+            [&](const Error& in) {
+                out.mutable_error()->set_code(static_cast<uint32_t>(in.code));
+                out.mutable_error()->set_message(as_utf8(in.message));
+            },
+            [&](const AttachReply& in) {
+                pb::AttachReply* attach = out.mutable_attach();
+                for (const ImageInfo& image : in.images) {
+                    put_image(image, attach->add_images());
+                }
+            },
+            [&](const BuildReply& in) { put_build(in, out.mutable_build()); },
+            [&](const ListReply& in) {
+                pb::ListReply* list = out.mutable_list();
+                for (const ImageInfo& image : in.images) {
+                    put_image(image, list->add_images());
+                }
+            },
+            [&](const StatusReply& in) { put_status(in, out.mutable_status()); },
+            [&](const DropReply& in) { out.mutable_drop()->set_dropped(in.dropped); },
+            [&](const FetchReply& in) {
+                put_image(in.image, out.mutable_fetch()->mutable_image());
+            },
+            [&](const BuildProgress& in) {
+                out.mutable_progress()->set_done(in.done);
+                out.mutable_progress()->set_total(in.total);
+            },
+            [&](const LayoutReply& in) { out.mutable_layout()->set_common_base(in.common_base); },
+        },
+        reply);
     return out;
 }
 
@@ -285,11 +291,13 @@ Result<Request> decode_request(std::span<const std::byte> packet) {
             return Request{out};
         }
         case pb::Request::kBuild:
-            return Request{BuildRequest{in.build().python(), in.build().optimize()}};
+            return Request{
+                BuildRequest{in.build().python(), in.build().optimize(), in.build().for_run()}};
         case pb::Request::kList: return Request{ListRequest{}};
         case pb::Request::kStatus: return Request{StatusRequest{}};
         case pb::Request::kDrop: return Request{DropRequest{in.drop().id()}};
         case pb::Request::kFetch: return Request{FetchRequest{in.fetch().id()}};
+        case pb::Request::kLayout: return Request{LayoutRequest{}};
         case pb::Request::OP_NOT_SET: break;
     }
     return Error{ErrorCode::kInvalidArgument, "a request that this daemon does not know"};
@@ -322,6 +330,7 @@ Result<Reply> decode_reply(std::span<const std::byte> packet) {
         }
         case pb::Reply::kProgress:
             return Reply{BuildProgress{in.progress().done(), in.progress().total()}};
+        case pb::Reply::kLayout: return Reply{LayoutReply{in.layout().common_base()}};
         case pb::Reply::RESULT_NOT_SET: break;
     }
     return Error{ErrorCode::kInvalidArgument, "a reply that this peer does not know"};

@@ -25,6 +25,7 @@ struct AttachRequest {
 struct BuildRequest {
     std::string python;
     uint32_t optimize = 0;
+    bool for_run = false;
 };
 struct ListRequest {};
 struct StatusRequest {};
@@ -34,8 +35,9 @@ struct DropRequest {
 struct FetchRequest {
     std::string id;
 };
+struct LayoutRequest {};
 using Request = std::variant<AttachRequest, BuildRequest, ListRequest, StatusRequest, DropRequest,
-                             FetchRequest>;
+                             FetchRequest, LayoutRequest>;
 
 struct ImageInfo {
     std::string id;
@@ -50,6 +52,7 @@ struct ImageInfo {
     uint32_t left_out = 0;
     uint64_t published_unix_ms = 0;
     uint64_t attaches = 0;
+    uint64_t runtime_base = 0;
 };
 struct AttachReply {
     std::vector<ImageInfo> images;
@@ -89,8 +92,11 @@ struct DropReply {
 struct FetchReply {
     ImageInfo image;
 };
+struct LayoutReply {
+    uint64_t common_base = 0;
+};
 using Reply = std::variant<Error, AttachReply, BuildReply, ListReply, StatusReply, DropReply,
-                           FetchReply, BuildProgress>;
+                           FetchReply, BuildProgress, LayoutReply>;
 
 // Bytes of one packet. The result may exceed kMaxMessageSize if the strings in it are long enough;
 // whoever sends checks.

@@ -134,5 +134,23 @@ TEST(RestoreImage, TheValidatorHasTheLastWordWhereAnotherVersionHadIt) {
     EXPECT_FALSE(restore_image(sealed(bytes), name_of(bytes), Belief::kNothing).ok());
 }
 
+TEST(RebaseImage, IsAnotherImageOfTheSameName) {
+    const Bytes bytes = fakes::make_tiny_image();
+    const KeptName name = name_of(bytes);
+    Result<NewImage> image = restore_image(sealed(bytes), name, Belief::kNothing);
+    ASSERT_TRUE(image);
+    const Result<NewImage> moved = rebase_image(*image, image::kCommonBaseBegin);
+    ASSERT_TRUE(moved);
+    EXPECT_EQ(moved->info.id, image->info.id);
+    EXPECT_EQ(moved->info.published_unix_ms, image->info.published_unix_ms);
+    EXPECT_EQ(moved->info.runtime_base, image::kCommonBaseBegin);
+    EXPECT_EQ(moved->origin, image->origin);
+    EXPECT_NE(moved->checksum, image->checksum);
+    // It is as good as one that a builder made.
+    UniqueFd copy(dup(moved->fd.get()));
+    const KeptName moved_name = kept_name(*moved, "1.2.3");
+    EXPECT_TRUE(restore_image(std::move(copy), moved_name, Belief::kNothing));
+}
+
 }  // namespace
 }  // namespace pycds::core

@@ -458,5 +458,24 @@ TEST_F(ServiceTest, ShutdownKillsBuilders) {
     EXPECT_FALSE(*launcher_.started[0].alive);
 }
 
+TEST_F(ServiceTest, EverybodyGetsTheCommonAddress) {
+    service_.set_common_base(image::kCommonBaseBegin);
+    EXPECT_EQ(ask<wire::LayoutReply>(kAlice, wire::LayoutRequest{}).common_base,
+              image::kCommonBaseBegin);
+    EXPECT_EQ(ask<wire::LayoutReply>(kDaemon, wire::LayoutRequest{}).common_base,
+              image::kCommonBaseBegin);
+}
+
+TEST_F(ServiceTest, OnlyAnImageForRunIsMadeForTheCommonAddress) {
+    service_.set_common_base(image::kCommonBaseBegin);
+    build(kDaemon, "/user/a.py\0"s);
+    EXPECT_EQ(launcher_.started.back().job.common_base, 0u);
+    finish_builder();
+    service_.handle(peer(kDaemon), wire::BuildRequest{"/usr/bin/python3", 0, true},
+                    plan("/user/a.py\0"s), sink_);
+    worker_.run_all();
+    EXPECT_EQ(launcher_.started.back().job.common_base, image::kCommonBaseBegin);
+}
+
 }  // namespace
 }  // namespace pycds::core

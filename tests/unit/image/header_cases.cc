@@ -32,7 +32,7 @@ const std::vector<DefectCase>& header_cases() {
         {"Reserved_Prefix", Defect::kReserved,
          [](Forge& f) { f.header([](Header& h) { h.prefix.reserved = 1; }); }},
         {"Reserved_Identity", Defect::kReserved,
-         [](Forge& f) { f.identity([](InterpreterIdentity& i) { i.reserved[39] = 1; }); }},
+         [](Forge& f) { f.identity([](InterpreterIdentity& i) { i.reserved[38] = 1; }); }},
         {"Reserved_BuildId", Defect::kReserved,
          [](Forge& f) { f.identity([](InterpreterIdentity& i) { i.build_id[31] = 1; }); }},
         {"Reserved_Region", Defect::kReserved,

@@ -29,16 +29,18 @@ inline ImageInfo image(uint64_t number) {
     out.left_out = 89;
     out.published_unix_ms = 1'700'000'000'123;
     out.attaches = 300;
+    out.runtime_base = uint64_t{1} << 46;
     return out;
 }
 
 inline std::vector<Request> requests() {
     return {AttachRequest{identity(), 1},
-            BuildRequest{"/usr/bin/python3.13", 2},
+            BuildRequest{"/usr/bin/python3.13", 2, true},
             ListRequest{},
             StatusRequest{},
             DropRequest{"img-3"},
-            FetchRequest{"img-4"}};
+            FetchRequest{"img-4"},
+            LayoutRequest{}};
 }
 
 inline std::vector<Reply> replies() {
@@ -61,7 +63,8 @@ inline std::vector<Reply> replies() {
             status,
             DropReply{6},
             FetchReply{image(7)},
-            BuildProgress{8, 900}};
+            BuildProgress{8, 900},
+            LayoutReply{0x6612'3460'0000}};
 }
 
 inline std::span<const std::byte> bytes(const std::string& text) {
