@@ -30,18 +30,19 @@ _pycdsctl() {
         if [[ $cur == -* ]]; then
             _pycdsctl_from "--help --version --socket"
         else
-            _pycdsctl_from "build status list show verify drop env enable disable doctor"
+            _pycdsctl_from "build status list show verify drop env enable disable doctor run"
         fi
         return
     fi
 
     if [[ $cur == -* ]]; then
         case $command in
-            build) _pycdsctl_from "--python --import --trace --all --optimize --timeout --json --help" ;;
+            build) _pycdsctl_from "--python --import --trace --all --optimize --run --timeout --json --help" ;;
             status | list | drop) _pycdsctl_from "--json --help" ;;
             show) _pycdsctl_from "--roots --left-out --pages --svg --json --help" ;;
             verify) _pycdsctl_from "--all --json --help" ;;
             env) _pycdsctl_from "--python --json --help" ;;
+            run) _pycdsctl_from "--socket --quiet --children --help" ;;
             enable) _pycdsctl_from "--if-enabled --json --help" ;;
             disable) _pycdsctl_from "--all --json --help" ;;
             doctor) _pycdsctl_from "--pid --json --help" ;;
@@ -50,6 +51,7 @@ _pycdsctl() {
     fi
 
     case $command in
+        run) mapfile -t COMPREPLY < <(compgen -c -f -- "$cur") ;;
         enable | disable | doctor) _pycdsctl_pythons ;;
         show)
             if [[ $words_before == *' --pages '* ]]; then

@@ -4,6 +4,7 @@
 #include <CLI/CLI.hpp>
 #include <functional>
 #include <string>
+#include <vector>
 
 #include "src/common/base/result.h"
 
@@ -29,6 +30,9 @@ void add_env_command(CLI::App& app, const Globals& globals, Action& action);
 void add_enable_command(CLI::App& app, const Globals& globals, Action& action);
 void add_disable_command(CLI::App& app, const Globals& globals, Action& action);
 void add_doctor_command(CLI::App& app, const Globals& globals, Action& action);
+// `to_run`: what stands behind its options (run.h); must outlive the parsing and the action.
+void add_run_command(CLI::App& app, const Globals& globals, Action& action,
+                     const std::vector<std::string>& to_run);
 
 // Exit statuses: part of the command-line contract, listed by --help.
 inline constexpr int kExitFailed = 1;

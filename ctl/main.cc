@@ -11,6 +11,7 @@
 #include "ctl/command.h"
 #include "ctl/json.h"
 #include "ctl/output.h"
+#include "ctl/run.h"
 #include "src/common/base/text.h"
 
 namespace {
@@ -30,7 +31,7 @@ constexpr const char* kFooter =
     "  7  the build failed (build-failed)\n"
     "A failure is one line on standard error. With --json, standard output says it too:\n"
     "  {\"error\": {\"code\": \"not-found\", \"message\": \"...\"}}\n"
-    "where the code is the word in brackets above.\n"
+    "where the code is the word in brackets above. `run` has the exit status of what it runs.\n"
     "\n"
     "Environment:\n"
     "  PYCDS_SOCKET  socket of the daemon, where --socket is not given\n"
@@ -40,11 +41,12 @@ constexpr const char* kFooter =
     "  env $(pycdsctl env --python /usr/bin/python3) /usr/bin/python3 program.py\n"
     "  pycdsctl enable /usr/bin/python3 && pycdsctl doctor /usr/bin/python3";
 
-// Descriptors that we open must not become 0, 1 or 2, which children get.
+// Descriptors that we open must not become 0, 1 or 2, which children get. What is run in our place
+// finds them closed, as they were.
 void fill_standard_descriptors() {
     int fd = 0;
     do {
-        fd = open("/dev/null", O_RDWR);
+        fd = open("/dev/null", O_RDWR | O_CLOEXEC);
     } while (fd >= 0 && fd <= STDERR_FILENO);
     if (fd >= 0) close(fd);
 }
@@ -94,7 +96,7 @@ int parse(CLI::App& app, int argc, char** argv, bool* done) {
     }
 }
 
-int run(int argc, char** argv) {
+int run(SplitArguments arguments) {
     CLI::App app("Shares the code objects of Python processes: talks to pycdsd.", "pycdsctl");
     Globals globals;
     Action action;
@@ -115,12 +117,19 @@ int run(int argc, char** argv) {
     add_enable_command(app, globals, action);
     add_disable_command(app, globals, action);
     add_doctor_command(app, globals, action);
+    add_run_command(app, globals, action, arguments.command);
 
     bool done = false;
-    const int parsed = parse(app, argc, argv, &done);
-    if (done) return parsed;
+    const int argc = static_cast<int>(arguments.own.size());
+    arguments.own.push_back(nullptr);
+    const int parsed = parse(app, argc, arguments.own.data(), &done);
+    if (done) return parsed != 0 && arguments.is_run ? kExitRunFailed : parsed;
     const Status status = action();
     if (status) return 0;
+    if (arguments.is_run) {
+        complain(status.error(), false);
+        return run_exit_status(status.error().code);
+    }
     return complain(status.error(), app.get_subcommands().front()->count("--json") > 0);
 }
 
@@ -129,7 +138,7 @@ int run(int argc, char** argv) {
 int main(int argc, char** argv) {
     fill_standard_descriptors();
     try {
-        return run(argc, argv);
+        return run(split_run_arguments(argc, argv));
     } catch (const std::exception& error) {
         // Out of memory, or a bug.
         return complain({ErrorCode::kSystem, error.what()}, mentions_json(argc, argv));

@@ -25,6 +25,7 @@ MAY_INCLUDE = {
     'client/interp': COMMON,
     'client/link': COMMON,
     'client/builder': COMMON + CLIENT_L3,
+    'client/place': COMMON,
     'client/loader': COMMON + CLIENT_L3,
     'client/ext': COMMON + CLIENT_L3 + ['client/builder', 'client/loader'],
     'daemon/core': COMMON,

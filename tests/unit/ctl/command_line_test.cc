@@ -55,8 +55,8 @@ TEST_P(CommandHelp, HasAnExample) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Commands, CommandHelp,
-                         testing::Values("build", "status", "list", "show", "verify", "drop",
-                                         "env"),
+                         testing::Values("build", "status", "list", "show", "verify", "drop", "env",
+                                         "run"),
                          [](const auto& info) { return std::string(info.param); });
 
 TEST(CommandLine, HelpListsExitStatuses) {
