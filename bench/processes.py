@@ -96,9 +96,9 @@ def run_once(command, environment, output="/dev/null", directory=None):
     return wall, (usage.ru_utime + usage.ru_stime) * 1e3
 
 
-def timed_statement(python, statement, environment, scratch):
+def timed_statement(python, statement, environment, scratch, prefix=()):
     """Milliseconds that a statement takes inside a process."""
-    run_once([python, "-c", TIMED_PROGRAM % statement], environment, scratch)
+    run_once([*prefix, python, "-c", TIMED_PROGRAM % statement], environment, scratch)
     with open(scratch) as file:
         return int(file.read()) / 1e6
 
@@ -167,13 +167,13 @@ def peer_pid(path):
 
 
 @contextlib.contextmanager
-def live(python, program, environment, count, directory=None):
+def live(python, program, environment, count, directory=None, prefix=()):
     """Processes that have run `program` and wait."""
     processes = []
     try:
         for _ in range(count):
             processes.append(subprocess.Popen(
-                [python, "-c", LIVE_PROGRAM % program], env=environment, bufsize=0, cwd=directory,
+                [*prefix, python, "-c", LIVE_PROGRAM % program], env=environment, bufsize=0, cwd=directory,
                 stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL))
         for process in processes:
             if process.stdout.readline() != b"ready\n":

@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-"""Measures Python processes without ("off") and with ("on") the client.
+"""Measures Python processes without ("off") and with ("on") the client, with --run also those of
+`pycdsctl run` ("run").
 
 A daemon must be running; script/bench starts one. docs/performance.md says what is measured and
 what each row means.
@@ -15,6 +16,7 @@ Memory. N processes alive at once, each having run its program and waiting; `Ano
 of an image that only one process maps, shared memory being always dirty.)
 """
 import argparse
+import glob
 import json
 import os
 import platform
@@ -62,19 +64,27 @@ class Daemon:
         return done.stdout
 
     def environments(self, python):
-        on = json.loads(self.ask("env", "--python", python, "--json"))
-        return {"off": dict(CLEAN), "on": {**CLEAN, **on}}
+        on = {**CLEAN, **json.loads(self.ask("env", "--python", python, "--json"))}
+        return {"off": dict(CLEAN), "on": on, "run": on}
+
+    def prefix(self, mode):
+        """What stands before the interpreter. Its own time counts: somebody waits for it."""
+        return [self.ctl, "--socket", self.socket, "run", "--quiet", "--"] if mode == "run" else []
 
     def images(self, version):
         images = json.loads(self.ask("list", "--json"))["images"]
         return [image for image in images if image["python"].split()[0] == version]
 
-    def build_machine(self, python, extra):
-        """All that the interpreter can import, and what is in the directory `extra`."""
-        self.ask("build", "--python", python, "--all",
-                 environment={**CLEAN, "PYTHONPATH": extra})
+    def build(self, python, modes, *arguments, **options):
+        self.ask("build", "--python", python, *arguments, **options)
+        if "run" in modes:
+            self.ask("build", "--run", "--python", python, *arguments, **options)
 
-    def build_workload(self, python, cases, extra):
+    def build_machine(self, python, modes, extra):
+        """All that the interpreter can import, and what is in the directory `extra`."""
+        self.build(python, modes, "--all", environment={**CLEAN, "PYTHONPATH": extra})
+
+    def build_workload(self, python, modes, cases, extra):
         """Only what the programs import, and what is in the directory `extra`."""
         lines = [os.path.join(extra, name) for name in steady.archived_names()]
         for case in cases:
@@ -84,20 +94,24 @@ class Daemon:
                 lines.append(case.arguments[1] + ".__main__")
             # What a program has of its own stays out, as in an image of the whole machine.
             lines = [line for line in lines if not line.startswith(case.directory or "\0")]
-        self.ask("build", "--python", python, "--trace", "-", text="\n".join(lines) + "\n")
+        self.build(python, modes, "--trace", "-", text="\n".join(lines) + "\n")
 
 
-def interpreters_here(daemon):
-    """Debian's interpreters that there is a client for."""
+def interpreters_here(daemon, everywhere=False):
+    """Debian's interpreters that there is a client for; or also those of pyenv."""
+    candidates = ["/usr/bin/" + name for name in os.listdir("/usr/bin")
+                  if re.fullmatch(r"python3\.\d+", name)]
+    if everywhere:
+        pyenv = os.environ.get("PYENV_ROOT", os.path.expanduser("~/.pyenv"))
+        candidates += glob.glob(glob.escape(pyenv) + "/versions/3.*/bin/python3.[0-9]*[0-9]")
     found = []
-    for name in sorted(os.listdir("/usr/bin"), key=lambda name: (len(name), name)):
-        if re.fullmatch(r"python3\.\d+", name):
-            try:
-                daemon.environments("/usr/bin/" + name)
-            except Failure as failure:
-                note("%s is left out: %s" % (name, failure))
-                continue
-            found.append("/usr/bin/" + name)
+    for python in sorted(candidates, key=lambda path: (len(path), path)):
+        try:
+            daemon.environments(python)
+        except Failure as failure:
+            note("%s is left out: %s" % (python, failure))
+            continue
+        found.append(python)
     return found
 
 
@@ -105,52 +119,55 @@ def interpreters_here(daemon):
 # One case under one interpreter
 
 
-def measure_time(case, python, environment, rounds):
+def measure_time(case, python, environment, rounds, daemon, modes):
     command = [python] + case.arguments
     whole = processes.in_rounds(
-        rounds, lambda mode: processes.run_once(command, environment[mode],
-                                                directory=case.directory))
+        rounds, lambda mode: processes.run_once(daemon.prefix(mode) + command, environment[mode],
+                                                directory=case.directory), modes)
     result = {name: {mode: [value[index] for value in whole[mode]] for mode in whole}
               for index, name in enumerate(("wall_ms", "cpu_ms"))}
     if case.statement:
         with tempfile.NamedTemporaryFile() as scratch:
             result["import_ms"] = processes.in_rounds(
                 rounds, lambda mode: processes.timed_statement(
-                    python, case.statement, environment[mode], scratch.name))
+                    python, case.statement, environment[mode], scratch.name, daemon.prefix(mode)),
+                modes)
     return result
 
 
-def measure_memory(case, python, environment, count, daemon_pid, image_kb):
+def measure_memory(case, python, environment, count, daemon, daemon_pid, image_kb, modes):
     result = {"image_kb": image_kb}
-    stats = None
-    for mode in ("off", "on"):
+    stats = {}
+    for mode in modes:
         with processes.live(python, case.program, environment[mode], count,
-                            case.directory) as alive:
+                            case.directory, daemon.prefix(mode)) as alive:
             result[mode] = [processes.memory_of(process.pid) for process in alive]
             if mode == "on" and daemon_pid is not None:
                 # While they map the image: what they map of it counts for them, not twice.
                 result["daemon"] = processes.memory_of(daemon_pid)
-            if mode == "on":
-                stats = processes.asked(alive[0])["stats"]
+            if mode != "off":
+                stats[mode] = processes.asked(alive[0])["stats"]
     return result, stats
 
 
-def measure_case(case, python, environment, options, daemon, image_kb):
+def measure_case(case, python, environment, options, daemon, image_kb, modes):
     result = {"case": case.name, "title": case.title, "time": {}, "memory": {}}
     if options.rounds:
-        result["time"] = measure_time(case, python, environment, options.rounds)
+        result["time"] = measure_time(case, python, environment, options.rounds, daemon, modes)
     largest = 0
     for count in options.live or [1]:
         if largest * count > 0.7 * processes.available_kb():
             note("%s: %d live processes do not fit into memory: left out" % (case.name, count))
             continue
-        memory, stats = measure_memory(case, python, environment, count,
-                                       daemon.pid() if options.live else None, image_kb)
-        largest = max(process["Rss"] for mode in ("off", "on") for process in memory[mode])
+        memory, stats = measure_memory(case, python, environment, count, daemon,
+                                       daemon.pid() if options.live else None, image_kb, modes)
+        largest = max(process["Rss"] for mode in modes for process in memory[mode])
         if options.live:
             result["memory"][str(count)] = memory
-        result["stats"] = stats
-        result["served"] = (stats or {}).get("served", 0)
+        result["stats"] = stats["on"]
+        result["served"] = (stats["on"] or {}).get("served", 0)
+        if "run" in modes:
+            result["run_stats"] = stats["run"]
     return result
 
 
@@ -173,8 +190,17 @@ def measure_steady(python, version, environment, scratch, rounds):
     return found
 
 
+def is_randomised(python):
+    """Has it a library whose place in memory differs from process to process?"""
+    code = "print([line for line in open('/proc/self/maps') if '/libpython3.' in line] != [])"
+    return subprocess.run([python, "-I", "-S", "-c", code], env=CLEAN, stdout=subprocess.PIPE,
+                          text=True).stdout.strip() == "True"
+
+
 def measure_interpreter(python, all_cases, options, daemon, scratch):
     environment = daemon.environments(python)
+    randomised = is_randomised(python)
+    modes = ("off", "on", "run") if options.run and randomised else ("off", "on")
     version = subprocess.run([python, "-c", "import sys; print(sys.version.split()[0])"],
                              env=CLEAN, stdout=subprocess.PIPE, text=True).stdout.strip()
     runnable = []
@@ -188,18 +214,20 @@ def measure_interpreter(python, all_cases, options, daemon, scratch):
     if options.build:
         archived = os.path.join(scratch, "archived")
         if options.image == "machine":
-            daemon.build_machine(python, archived)
+            daemon.build_machine(python, modes, archived)
         else:
-            daemon.build_workload(python, runnable, archived)
+            daemon.build_workload(python, modes, runnable, archived)
     images = daemon.images(version)
     image_kb = sum(image["size"] for image in images) // 1024
     print("Python %s, %s: image of %d modules, %.1f MiB\n"
           % (version, python, sum(image["modules"] for image in images), image_kb / 1024),
           flush=True)
-    result = {"python": python, "version": version, "images": images, "cases": [], "steady": {}}
+    result = {"python": python, "version": version, "randomised": randomised, "images": images,
+              "cases": [], "steady": {}}
     for case in runnable if options.steady != "only" else []:
-        measured = measure_case(case, python, environment, options, daemon, image_kb)
-        report.print_case(measured, version)
+        measured = measure_case(case, python, environment, options, daemon, image_kb, modes)
+        for mode in modes[1:]:
+            report.print_case(report.as_on(measured, mode), version, mode)
         result["cases"].append(with_summaries(measured))
         # The empty process, too, is attached; it only has nothing to ask for.
         attached = (measured["stats"] or {}).get("attached")
@@ -251,6 +279,12 @@ def parse_arguments():
                         help="measure the speed of steady state, too (or only that)")
     parser.add_argument("--steady-rounds", type=int,
                         help="rounds of it (default: %(steady_rounds)d)" % QUICK)
+    parser.add_argument("--run", action="store_true",
+                        help="measure processes of `pycdsctl run`, too, where the interpreter is "
+                             "randomised")
+    parser.add_argument("--table", action="store_true",
+                        help="W for every interpreter that has a client, with --run, and in the end "
+                             "the table of README.md")
     parser.add_argument("--image", choices=("machine", "workload"), default="machine",
                         help="build an image of all that the interpreter can import, or of what "
                              "the programs import (default: machine)")
@@ -260,6 +294,9 @@ def parse_arguments():
     options = parser.parse_args()
     if not options.socket:
         parser.error("no daemon: run script/bench, or set PYCDS_SOCKET")
+    if options.table:
+        options.run = True
+        options.cases = options.cases or ["W"]
     preset = FULL if options.full else QUICK
     options.steady = options.steady or ("also" if options.full else None)
     options.rounds = preset["rounds"] if options.rounds is None else options.rounds
@@ -272,7 +309,7 @@ def main():
     options = parse_arguments()
     options.socket = os.path.abspath(options.socket)
     daemon = Daemon(os.path.abspath(shutil.which(options.ctl) or options.ctl), options.socket)
-    pythons = options.pythons or interpreters_here(daemon)
+    pythons = options.pythons or interpreters_here(daemon, everywhere=options.table)
     if not pythons:
         raise Failure("there is no interpreter with a client")
     with tempfile.TemporaryDirectory(prefix="pycds-bench.") as scratch:
@@ -284,6 +321,8 @@ def main():
                   for modules in options.imports]
         results = [measure_interpreter(shutil.which(python) or python, cases, options, daemon,
                                        scratch) for python in pythons]
+    if options.table:
+        print(report.table(results))
     if options.json:
         with open(options.json, "w") as file:
             json.dump({"machine": machine(), "rounds": options.rounds, "live": options.live,

@@ -23,6 +23,36 @@ def summary(values):
     }
 
 
+def as_on(result, mode):
+    """What was measured in another mode, in the place of "on"."""
+    def swapped(values):
+        return {**values, "on": values[mode]}
+
+    stats = result["run_stats"] if mode == "run" else result["stats"]
+    return {**result, "served": (stats or {}).get("served", 0), "time": {key: swapped(values) for key, values in result["time"].items()},
+            "memory": {count: swapped(memory) for count, memory in result["memory"].items()}}
+
+
+def table(results):
+    """Version, layout, time and memory as on to off, in Markdown: the first case of each interpreter."""
+    lines = ["| CPython | address of the interpreter | %s: time | memory |"
+             % next(r["cases"][0]["title"] for r in results if r["cases"]), "|---|---|---|---|"]
+    for result in results:
+        if not result["cases"]:
+            continue
+        layouts = [("on", "randomised" if result["randomised"] else "fixed")]
+        if "run_stats" in result["cases"][0]:
+            layouts.append(("run", "randomised, `pycdsctl run`"))
+        for mode, layout in layouts:
+            case = as_on(result["cases"][0], mode)
+            wall = case["time"].get("wall_ms")
+            memory = list(case["memory"].values())
+            lines.append("| %s | %s | %s | %s |" % (
+                result["version"], layout, "%.3f" % summary(wall)["ratio"] if wall else "",
+                "%.3f" % memory_summary(memory[-1])["private_ratio"] if memory else ""))
+    return "\n".join(lines) + "\n"
+
+
 def memory_summary(memory):
     """Of {"off": [per process], "on": [...], "daemon": {...} , "image_kb": n} what one process has,
     what all have together with the daemon, and from how many processes on that is less.
@@ -103,8 +133,8 @@ def print_lines(lines, numbers_from=1):
             print("-" * (sum(widths) + 2 * len(widths) - 2))
 
 
-def print_case(result, version):
-    head = ("%s, Python %s" % (result["title"], version), "off", "on", "on/off", "quartiles",
+def print_case(result, version, mode="on"):
+    head = ("%s, Python %s" % (result["title"], version), "off", mode, mode + "/off", "quartiles",
             "of fastest", "difference")
     lines = list(time_lines(result)) + list(memory_lines(result))
     if lines:

@@ -54,6 +54,21 @@ class Arithmetic(unittest.TestCase):
         self.assertAlmostEqual(s["speed"], 2.0)
         self.assertAlmostEqual(s["control"], 1.0)
 
+    def test_the_table_has_a_line_for_each_layout(self):
+        def result(version, randomised, **more):
+            case = {"title": "W", "stats": {"served": 4},
+                    "time": {"wall_ms": {"off": [10.0] * 3, "on": [7.0] * 3, "run": [6.0] * 3}},
+                    "memory": {"2": {mode: [process(anonymous, 1, 0)] * 2 for mode, anonymous in (
+                        ("off", 100), ("on", 110), ("run", 60))}}}
+            case["memory"]["2"].update(daemon=process(1, 1, 0), image_kb=1)
+            return {"version": version, "randomised": randomised, "cases": [{**case, **more}]}
+
+        self.assertEqual(
+            report.table([result("3.11.2", False), result("3.13.0", True, run_stats={"served": 5})]),
+            "| CPython | address of the interpreter | W: time | memory |\n|---|---|---|---|\n"
+            "| 3.11.2 | fixed | 0.700 | 1.100 |\n| 3.13.0 | randomised | 0.700 | 1.100 |\n"
+            "| 3.13.0 | randomised, `pycdsctl run` | 0.600 | 0.600 |\n")
+
     def test_a_bar_that_is_too_long_stays_in_the_picture(self):
         result = {"case": "x", "title": "a < b & c", "memory": {},
                   "time": {"wall_ms": {"off": [1.0] * 3, "on": [9.0] * 3}}}
