@@ -37,6 +37,7 @@ EXPECTED = {
     "usr/lib/pycds/bin/pycdsctl",
     "usr/lib/pycds/bin/pycdsd",
     "usr/lib/pycds/client/profile.txt",
+    "usr/lib/pycds/client/pycds_place.so",
     "usr/lib/pycds/client/pycds_build.py",
     "usr/lib/pycds/client/pycds_patterns.py",
     "usr/lib/pycds/client/pycds_plan.py",

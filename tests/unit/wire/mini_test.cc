@@ -63,7 +63,8 @@ void expect_image(const std::string& message, const ImageInfo& image) {
                                             {9, image.roots},
                                             {10, image.left_out},
                                             {11, image.published_unix_ms},
-                                            {12, image.attaches}}));
+                                            {12, image.attaches},
+                                            {13, image.runtime_base}}));
 }
 
 TEST(MiniReader, ReadsEveryRequest) {
