@@ -16,7 +16,7 @@ def found(name):
     except Exception as error:
         return [type(error).__name__, str(error)]
     function = getattr(module, "answer", None)
-    return [getattr(module, "VALUE", None), module.__file__, module.__cached__,
+    return [getattr(module, "VALUE", None), getattr(module, "__file__", None), getattr(module, "__cached__", None),
             type(module.__loader__).__name__, function and function(),
             function and function.__code__.co_filename]
 
@@ -50,6 +50,6 @@ for line in sys.stdin:
     os.close(writer)
     with os.fdopen(reader) as answer:
         text = answer.read()
-    os.waitpid(child, 0)
-    sys.stdout.write((text or '"died"') + "\n")
+    status = os.waitpid(child, 0)[1]
+    sys.stdout.write((text or json.dumps({"found": "died, status %d" % status, "served": 0})) + "\n")
     sys.stdout.flush()
