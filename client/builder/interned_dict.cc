@@ -15,8 +15,9 @@ struct Search {
     const void* found = nullptr;
 };
 
-// Is there a dict object at `address`? Data holds all kinds of numbers.
-bool is_dict(uint64_t address) {
+// Is there a dict object at `address`? Data holds all kinds of numbers, also addresses in what
+// AddressSanitizer keeps for itself, which it cannot check.
+[[gnu::no_sanitize_address]] bool is_dict(uint64_t address) {
     static_assert(sizeof(PyObject) == 16);
     if (!is_readable(address)) return false;
     // One that nobody refers to waits in the list of free dicts, without a table.
