@@ -41,6 +41,9 @@ constexpr Reason kRefusals[] = {
     {"interpreter-moved",
      "types of the interpreter are not where they are in others of the same build: something has "
      "replaced them, or two builds have one build-id"},
+    {"no-frozen-modules",
+     "the modules that Python starts with do not come frozen in it (-X frozen_modules=off): images "
+     "are made for processes where they do"},
     // Of importlib.
     {"importlib-missing", "importlib has not the classes that are known of this version"},
     {"importlib-patched",

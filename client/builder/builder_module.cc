@@ -6,6 +6,7 @@
 #include <marshal.h>
 #include <sys/auxv.h>
 #include <sys/mman.h>
+#include <sys/personality.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -115,6 +116,11 @@ class Build {
         // Who has it there writes little of the image: like processes of an interpreter that has a
         // fixed place, and unlike those that have to relocate all that they use.
         if (arguments_.common_base != 0) arguments_.parameters.interpreter.at_common_base = 1;
+        // Who runs the builder without randomisation wants images for processes without.
+        const int persona = personality(0xffffffffUL);
+        arguments_.parameters.by_module =
+            arguments_.parameters.runtime_base != 0 && arguments_.common_base == 0 &&
+            persona != -1 && (persona & ADDR_NO_RANDOMIZE) == 0;
         fix_filename_ = imported("_imp", "_fix_co_filename");
         if (fix_filename_ == nullptr) {
             return Error{ErrorCode::kBuildFailed, "this interpreter has no _imp._fix_co_filename"};

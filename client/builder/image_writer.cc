@@ -31,7 +31,7 @@ constexpr RegionKind kObjectRegions[] = {
     RegionKind::kCodeRunOnce, RegionKind::kCodeFunctions, RegionKind::kStrInterned,
     RegionKind::kStrDoc,      RegionKind::kStrOther,      RegionKind::kTupleNames,
     RegionKind::kTupleConsts, RegionKind::kBytes,         RegionKind::kNumbers,
-    RegionKind::kFrozensets,
+    RegionKind::kFrozensets,  RegionKind::kModules,
 };
 
 bool has_gc_head(TypeIndex type) {
@@ -80,7 +80,7 @@ class Writer {
     void start_page() { bytes_.resize(align_up(bytes_.size(), image::kPageSize)); }
 
     void place_objects() {
-        const Placement placement(graph_, parameters_.profile);
+        const Placement placement(graph_, parameters_.profile, parameters_.by_module);
         uint64_t end = image::kPageSize;
         for (const RegionKind kind : kObjectRegions) {
             const uint64_t begin = align_up(end, image::kPageSize);
@@ -88,11 +88,14 @@ class Writer {
             uint64_t count = 0;
             uint64_t hot_end = begin;
             const RegionOrder order = placement.order_of(kind);
+            if (order.nodes.empty() && kind == RegionKind::kModules) continue;
             for (size_t i = 0; i < order.nodes.size(); ++i) {
                 Node& node = graph_.nodes()[order.nodes[i]];
                 end = align_up(end, image::kObjectAlignment);
                 if (has_gc_head(node.type)) end += interp::kGcHeadSize;
-                if (node.type == TypeIndex::kCode) end = start_of_code(end, node.size);
+                if (kind != RegionKind::kModules && node.type == TypeIndex::kCode) {
+                    end = start_of_code(end, node.size);
+                }
                 node.offset = end;
                 end += node.size;
                 ++count;
@@ -142,8 +145,10 @@ class Writer {
             for (uint32_t i = 0; i < node.reference_count; ++i) {
                 if (references[i].node != Reference::kExternal) continue;
                 const uint64_t address = references[i].address;
-                add_external(reinterpret_cast<const void*>(address), ExternalKind::kRuntime,
-                             address - runtime);
+                const bool member = address - runtime < pycds_runtime_size();
+                add_external(reinterpret_cast<const void*>(address),
+                             member ? ExternalKind::kRuntime : ExternalKind::kStaticString,
+                             address - (member ? runtime : parameters_.runtime_base));
             }
         }
     }

@@ -32,6 +32,8 @@ struct ImageParameters {
     std::string python;                   // version text
     const void* interned_dict = nullptr;  // see find_interned_dict_variable()
     Profile profile;
+    // Will processes have the interpreter elsewhere? Then they write all that they use.
+    bool by_module = false;
 };
 
 // `files[i]` is the .pyc of graph.modules()[i]; modules are sorted by path. `left_out` is sorted by

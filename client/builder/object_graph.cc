@@ -16,14 +16,14 @@ PyObject* pointer_at(const void* object, size_t offset) {
 
 // Things of the interpreter that are referred to and never copied: the singletons, and what is
 // statically allocated in _PyRuntime (small ints, one-character strings, empty string, bytes and
-// tuple, names like "__init__").
+// tuple, names like "__init__"), or as a string of a frozen module.
 bool is_external(PyObject* object) {
     if (object == Py_None || object == Py_True || object == Py_False || object == Py_Ellipsis) {
         return true;
     }
     const auto address = reinterpret_cast<uint64_t>(object);
     const auto runtime = reinterpret_cast<uint64_t>(pycds_runtime_address());
-    return address - runtime < pycds_runtime_size();
+    return address - runtime < pycds_runtime_size() || pycds_is_static_string(object);
 }
 
 bool has_exact_type(PyObject* object, TypeIndex index) {

@@ -1,7 +1,10 @@
 #include "client/builder/placement.h"
 
 #include <algorithm>
+#include <numeric>
 #include <string>
+#include <tuple>
+#include <unordered_map>
 #include <utility>
 
 #include "client/interp/common_layout.h"
@@ -59,9 +62,10 @@ constexpr bool has_slots(TypeIndex type) {
 
 }  // namespace
 
-Placement::Placement(const ObjectGraph& graph, const Profile& profile)
+Placement::Placement(const ObjectGraph& graph, const Profile& profile, bool by_module)
     : graph_(graph),
       profile_(profile),
+      by_module_(by_module),
       heat_(graph.nodes().size(), kCold),
       users_(graph.nodes().size(), 0),
       main_user_(graph.nodes().size(), 0),
@@ -72,6 +76,7 @@ Placement::Placement(const ObjectGraph& graph, const Profile& profile)
       owner_programs_(graph.nodes().size(), 0),
       last_hot_user_(graph.nodes().size(), 0xffffffffU),
       between_packages_(graph.nodes().size(), false),
+      shared_(graph.nodes().size(), false),
       popularity_(graph.nodes().size(), 0),
       visited_(graph.nodes().size(), false) {
     count_users();
@@ -80,6 +85,81 @@ Placement::Placement(const ObjectGraph& graph, const Profile& profile)
     heat_recorded_keys();
     heat_what_is_redirected();
     move_to_main_users();
+    if (by_module_) assign_modules();
+}
+
+// Modules that most programs import come first, then packages as they lie in the file system.
+void Placement::assign_modules() {
+    const auto& modules = graph_.modules();
+    std::vector<uint32_t> order(modules.size());
+    std::iota(order.begin(), order.end(), 0);
+    const auto popularity = [&](uint32_t m) {
+        return popular(profile_.popularity(Profile::module_key(modules[m].path)));
+    };
+    std::stable_sort(order.begin(), order.end(),
+                     [&](uint32_t a, uint32_t b) { return popularity(a) > popularity(b); });
+    std::vector<uint32_t> places(modules.size());
+    for (uint32_t i = 0; i < order.size(); ++i) places[order[i]] = i;
+
+    place_.assign(graph_.nodes().size(), static_cast<uint32_t>(modules.size()));
+    std::unordered_map<std::string_view, uint32_t> patterns;  // by text: who compiles it first
+    for (uint32_t m = 0; m < modules.size(); ++m) {
+        const uint32_t end = modules[m].first_node + modules[m].node_count;
+        for (uint32_t n = modules[m].first_node; n < end; ++n) {
+            place_[n] = places[m];
+            if (!graph_.is_noted_as_hashed(node(n))) continue;
+            const auto known = patterns.emplace(text_of(node(n).source), places[m]).first;
+            known->second = std::min(known->second, places[m]);
+        }
+    }
+    // Nodes of a pattern follow its entry, which was made first.
+    uint32_t place = static_cast<uint32_t>(modules.size());
+    std::unordered_set<uint32_t> entries(graph_.patterns().begin(), graph_.patterns().end());
+    const uint32_t first = modules.empty() ? 0 : modules.back().first_node + modules.back().node_count;
+    for (uint32_t n = first; n < graph_.nodes().size(); ++n) {
+        if (entries.count(n) != 0) {
+            const auto known = patterns.find(text_of(PyTuple_GET_ITEM(node(n).source, 0)));
+            place = known == patterns.end() ? static_cast<uint32_t>(modules.size()) : known->second;
+        }
+        place_[n] = place;
+    }
+    for (uint32_t n = 0; n < graph_.nodes().size(); ++n) {
+        if (users_[n] != 0 && ObjectGraph::is_interned(node(n))) place_[n] = places[main_user_[n]];
+    }
+}
+
+RegionKind Placement::region_of(uint32_t number) const {
+    const RegionKind kind = node(number).region;
+    const bool shared = node(number).type == TypeIndex::kBytes && users_[number] > 1;
+    if (!by_module_ || shared || kind == RegionKind::kStrInterned || kind == RegionKind::kFrozensets) {
+        return kind;
+    }
+    return RegionKind::kModules;
+}
+
+// What several modules share lies apart, the most wanted first.
+RegionOrder Placement::order_by_module(RegionKind kind) const {
+    RegionOrder order;
+    for (uint32_t n = 0; n < graph_.nodes().size(); ++n) {
+        if (region_of(n) == kind) order.nodes.push_back(n);
+    }
+    const bool shared_strings = kind == RegionKind::kStrInterned;
+    const auto wanted = [&](uint32_t n) {
+        const bool shared = shared_strings ? shared_[n] : kind == RegionKind::kBytes;
+        return shared ? std::tuple(heat_[n] == kStartup, programs_[n], users_[n])
+                      : std::tuple(heat_[n] == kStartup, 0U, 0U);
+    };
+    std::stable_sort(order.nodes.begin(), order.nodes.end(), [&](uint32_t a, uint32_t b) {
+        if (kind != RegionKind::kModules && wanted(a) != wanted(b)) return wanted(a) > wanted(b);
+        return place_[a] < place_[b];
+    });
+    if (shared_strings) {
+        order.startup = static_cast<size_t>(
+            std::count_if(order.nodes.begin(), order.nodes.end(),
+                          [&](uint32_t n) { return heat_[n] == kStartup; }));
+    }
+    order.hot = order.nodes.size();
+    return order;
 }
 
 void Placement::count_users() {
@@ -93,6 +173,9 @@ void Placement::count_users() {
                 const uint32_t target = references[i].node;
                 if (target == Reference::kExternal || last_user[target] == m) continue;
                 last_user[target] = m;
+                if (users_[target] != 0 && package_of(m) != package_of(main_user_[target])) {
+                    shared_[target] = true;
+                }
                 programs_[target] += programs;
                 if (users_[target]++ == 0 || programs > main_user_programs_[target]) {
                     main_user_[target] = m;
@@ -277,6 +360,7 @@ bool Placement::has_redirected_slot(uint32_t number, std::string_view package) c
 }
 
 RegionOrder Placement::order_of(RegionKind kind) const {
+    if (by_module_ && kind != RegionKind::kFrozensets) return order_by_module(kind);
     RegionOrder order;
     for (uint32_t n = 0; n < graph_.nodes().size(); ++n) {
         if (node(n).region == kind) order.nodes.push_back(n);

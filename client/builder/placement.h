@@ -1,6 +1,7 @@
 // Where an object goes inside its region: what processes write lies together, apart from what
 // nobody writes, because a page of an image that a process writes is a page it pays for. Decided by
-// rules about what importing a module does, and by a profile of what running programs did.
+// rules about what importing a module does, and by a profile of what running programs did. Where
+// processes write all that they use, what they use together lies together: module by module.
 #pragma once
 
 #include <cstddef>
@@ -23,8 +24,8 @@ struct RegionOrder {
 
 class Placement {
   public:
-    // Both must live as long as this.
-    Placement(const ObjectGraph& graph, const Profile& profile);
+    // Both must live as long as this. `by_module`: processes write all that they use.
+    Placement(const ObjectGraph& graph, const Profile& profile, bool by_module);
 
     RegionOrder order_of(image::RegionKind kind) const;
 
@@ -32,6 +33,9 @@ class Placement {
     // In the order in which they lie. Inside one, module by module.
     enum Heat : uint8_t { kCold = 0, kHot, kStartup };
 
+    void assign_modules();
+    image::RegionKind region_of(uint32_t node) const;
+    RegionOrder order_by_module(image::RegionKind kind) const;
     void count_users();
     void choose_first_strings();
     void visit_modules();
@@ -51,6 +55,8 @@ class Placement {
 
     const ObjectGraph& graph_;
     const Profile& profile_;
+    const bool by_module_;
+    std::vector<uint32_t> place_;  // by node: of the module that it lies with, in the order of these
     std::vector<Heat> heat_;  // by node
     // By node: how many modules refer to it; which of them most programs import (or the first), and
     // how many do; and the sum over all of them.
@@ -65,6 +71,7 @@ class Placement {
     std::vector<uint32_t> owner_programs_;
     std::vector<uint32_t> last_hot_user_;
     std::vector<bool> between_packages_;  // by node: those are not all of one package
+    std::vector<bool> shared_;  // by node: nor are all that refer to it
     // By node: of the modules that write it the popularity of the most popular one.
     std::vector<uint32_t> popularity_;
     std::vector<bool> visited_;                      // code objects

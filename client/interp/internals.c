@@ -10,6 +10,8 @@
 
 #if PY_VERSION_HEX >= 0x030b0000 && PY_VERSION_HEX < 0x030c0000
 #include "client/interp/internals_3_11.h"
+#elif PY_VERSION_HEX >= 0x030c0000 && PY_VERSION_HEX < 0x030d0000
+#include "client/interp/internals_3_12.h"
 #elif PY_VERSION_HEX >= 0x030d0000 && PY_VERSION_HEX < 0x030e0000
 #include "client/interp/internals_3_13.h"
 #else
@@ -73,6 +75,23 @@ int pycds_is_slot_name(PyObject* string) {
     (void)string;
 #endif
     return 0;
+}
+
+const void *pycds_static_strings(void) {
+#ifdef VERSION_HAS_STATIC_STRINGS
+    return version_static_strings();
+#else
+    return NULL;
+#endif
+}
+
+int pycds_is_static_string(PyObject *object) {
+#ifdef VERSION_HAS_STATIC_STRINGS
+    return version_is_static_string(object);
+#else
+    (void)object;
+    return 0;
+#endif
 }
 
 void pycds_defer_collection(int allocations) {

@@ -43,6 +43,12 @@ void pycds_intern_hashed_names(void);
  * interned when it started? Then that one must stay canonical. */
 int pycds_is_slot_name(PyObject *string);
 
+/* Strings of the interpreter's file that are no members of _PyRuntime (3.12 has those of frozen modules there)
+ * become canonical when such a module is imported, before any in the dict. The table of them, a
+ * _Py_hashtable_t, or NULL where a version has none; and whether an object is one that is canonical now. */
+const void *pycds_static_strings(void);
+int pycds_is_static_string(PyObject *object);
+
 /* Automatic collections of the young generation wait for that many more allocations than usual from now
  * on, or, with 0, no longer wait; unless somebody watches collections (gc.callbacks, gc.set_debug()). */
 void pycds_defer_collection(int allocations);

@@ -1,12 +1,14 @@
 /* See interned_table.h. Sources: struct _dictkeysobject and PyDictKeyEntry in
  * Include/internal/pycore_dict.h, lookdict_index() and dictresize() in
- * Objects/dictobject.c, unicode_hash() in Objects/unicodeobject.c; alike in 3.11.2 and 3.13.5. */
+ * Objects/dictobject.c, unicode_hash() in Objects/unicodeobject.c; alike in 3.11.2, 3.12.1 and 3.13.5.
+ * _Py_hashtable_t: Include/internal/pycore_hashtable.h and Python/hashtable.c, alike since 3.9. */
 #define Py_BUILD_CORE 1
 #include "client/interp/interned_table.h"
 
 #include <string.h>
 
 #include "internal/pycore_dict.h"
+#include "internal/pycore_hashtable.h"
 #include "internal/pycore_pyhash.h"
 #include "client/interp/internals.h"
 
@@ -158,14 +160,30 @@ static PyObject* enter(PyObject* dict, PyObject* string, Py_hash_t hash, size_t 
     return string;
 }
 
+PyObject* pycds_interned_static(PyObject* string, Py_hash_t hash) {
+    const _Py_hashtable_t* table = pycds_static_strings();
+    if (table == NULL) return NULL;
+    /* _Py_hashtable_get() would store the hash in the string. */
+    const _Py_slist_t* bucket = &table->buckets[(size_t)hash & (table->nbuckets - 1)];
+    for (const _Py_slist_item_t* item = bucket->head; item != NULL; item = item->next) {
+        const _Py_hashtable_entry_t* entry = (const _Py_hashtable_entry_t*)item;
+        if (entry->key_hash == (Py_uhash_t)hash && equal(string, entry->key)) return entry->value;
+    }
+    return NULL;
+}
+
 PyObject* pycds_interned_canonical(PyObject* dict, PyObject* string, Py_hash_t hash) {
     size_t slot = 0;
+    PyObject* other = pycds_interned_static(string, hash);
+    if (other != NULL) return other;
     PyDictKeyEntry* entry = find(keys_of(dict), string, hash, &slot);
     return entry != NULL ? entry->me_value : enter(dict, string, hash, slot);
 }
 
 PyObject* pycds_interned_find(PyObject* dict, PyObject* string, Py_hash_t hash) {
     size_t slot = 0;
+    PyObject* other = pycds_interned_static(string, hash);
+    if (other != NULL) return other;
     const PyDictKeyEntry* entry = find(keys_of(dict), string, hash, &slot);
     return entry == NULL ? NULL : entry->me_value;
 }

@@ -27,6 +27,10 @@ void pycds_interned_make_room(PyObject* dict, Py_ssize_t count);
 /* The hash that `string`, an exact and compact str, has in this process; not stored in it. */
 Py_hash_t pycds_string_hash(PyObject* string);
 
+/* The string equal to `string` (borrowed) among those that come before all in the dict, and which therefore
+ * nothing can replace (pycds_static_strings()), or NULL. */
+PyObject* pycds_interned_static(PyObject* string, Py_hash_t hash);
+
 /* The canonical string equal to `string` (borrowed): the one that `dict` had, or `string` itself,
  * which it has from now on. Neither is written to. `string` must live as long as `dict`, and must
  * be taken out by pycds_interned_forget() before CPython walks the dict at finalisation. NULL: out

@@ -22,6 +22,8 @@
 
 #if PY_VERSION_HEX >= 0x030b0000 && PY_VERSION_HEX < 0x030c0000
 #include "client/interp/cpython_3_11.h"
+#elif PY_VERSION_HEX >= 0x030c0000 && PY_VERSION_HEX < 0x030d0000
+#include "client/interp/cpython_3_12.h"
 #elif PY_VERSION_HEX >= 0x030d0000 && PY_VERSION_HEX < 0x030e0000
 #include "client/interp/cpython_3_13.h"
 #else

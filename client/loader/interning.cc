@@ -133,7 +133,10 @@ void Interning::rename(PyObject* names) const {
 void Interning::make_canonical(PyObject* string, PyObject* seen) const {
     const Py_hash_t hash = pycds_string_hash(string);
     PyObject* known = pycds_interned_canonical(dict_, string, hash);
-    if (known == nullptr || known == string || PySet_Contains(seen, known) != 0) return;
+    if (known == nullptr || known == string || PySet_Contains(seen, known) != 0 ||
+        pycds_interned_static(string, hash) != nullptr) {
+        return;
+    }
     PyObject* older = pycds_interned_take_over(dict_, string, hash);
     // It must outlive the dict's entry, whose references are not in its count
     // (Objects/unicodeobject.c, PyUnicode_InternInPlace and unicode_dealloc).

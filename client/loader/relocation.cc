@@ -27,9 +27,9 @@ const void* address_of(const ExternalReference& reference) {
         case ExternalKind::kSingleton:
             return interp::singleton_address(static_cast<image::SingletonIndex>(reference.index));
         case ExternalKind::kRuntime:
-            if (reference.index >= pycds_runtime_size()) return nullptr;
             return static_cast<const char*>(pycds_runtime_address()) + reference.index;
-        case ExternalKind::kInternedDict: break;
+        case ExternalKind::kInternedDict:
+        case ExternalKind::kStaticString: break;
     }
     return nullptr;
 }
@@ -37,7 +37,8 @@ const void* address_of(const ExternalReference& reference) {
 // Parts of the file that holds the interpreter's types, which is loaded as a whole.
 bool moves_with_interpreter(ExternalKind kind) {
     return kind == ExternalKind::kType || kind == ExternalKind::kSingleton ||
-           kind == ExternalKind::kRuntime || kind == ExternalKind::kInternedDict;
+           kind == ExternalKind::kRuntime || kind == ExternalKind::kInternedDict ||
+           kind == ExternalKind::kStaticString;
 }
 
 }  // namespace
@@ -64,8 +65,13 @@ const char* Relocation::learn(const ExternalReference& reference, size_t capacit
         types_here_[reference.index] = here;
     }
     if (moves_with_interpreter(reference.kind)) {
-        const bool known = reference.kind != ExternalKind::kInternedDict;
-        if (known && here != reference.address + external_delta_) return "interpreter-moved";
+        const uint64_t address = reference.address + external_delta_;
+        if (here != 0 && here != address) return "interpreter-moved";
+        // Where frozen modules were not imported, other strings are canonical.
+        if (reference.kind == ExternalKind::kStaticString &&
+            !pycds_is_static_string(reinterpret_cast<PyObject*>(address))) {
+            return "no-frozen-modules";
+        }
         if (reference.address < lowest_) lowest_ = reference.address;
         if (reference.address > highest_) highest_ = reference.address;
         return nullptr;

@@ -75,7 +75,7 @@
 namespace pycds::image {
 
 inline constexpr unsigned char kMagic[8] = {'P', 'Y', 'C', 'D', 'S', 'I', 'M', 'G'};
-inline constexpr uint32_t kFormatVersion = 2;
+inline constexpr uint32_t kFormatVersion = 3;
 inline constexpr uint64_t kPageSize = 4096;
 inline constexpr uint64_t kObjectAlignment = 16;
 
@@ -137,6 +137,9 @@ enum class RegionKind : uint32_t {
     kBytes = 8,            // line tables, exception tables, bytes constants: hardly ever
     kNumbers = 9,          // int, float, complex: never on 3.12+
     kFrozensets = 10,      // rebuilt at hand-out
+    // Everything else of a module in one piece, and one module after the other: for processes that have to
+    // write all that they use, because they have the interpreter elsewhere.
+    kModules = 11,
     // Tables: read-only.
     kRoots = 32,           // RootRecord[root_count], sorted by path bytes
     kRootIndex = 33,       // uint32_t[slots], slots a power of two; root number + 1, 0 is empty
@@ -245,7 +248,7 @@ static_assert(sizeof(FrozensetRecord) == 12);
 // None of the strings is marked as interned. `hash`: see pattern_hash().
 struct PatternRecord {
     uint64_t hash;
-    uint32_t entry;     // word offset, in kTupleConsts
+    uint32_t entry;     // word offset, in kTupleConsts or kModules
     uint32_t reserved;  // 0
 };
 static_assert(sizeof(PatternRecord) == 16);
@@ -259,6 +262,9 @@ enum class ExternalKind : uint32_t {
     // headers do not tell where it is (3.9 to 3.11). At most one entry, index 0; no slot refers to
     // it. The builder found it; a client checks what it points to before use.
     kInternedDict = 4,
+    // A string of the interpreter's file that is canonical when any program starts (3.12: of frozen
+    // modules); index: byte offset from runtime_base. A client looks whether it is.
+    kStaticString = 5,
 };
 
 // Types of which an image holds instances, and of which it holds none but refers to.
@@ -332,6 +338,7 @@ constexpr const char* region_kind_name(RegionKind kind) {
         case RegionKind::kBytes: return "bytes";
         case RegionKind::kNumbers: return "numbers";
         case RegionKind::kFrozensets: return "frozensets";
+        case RegionKind::kModules: return "modules";
         case RegionKind::kRoots: return "roots";
         case RegionKind::kRootIndex: return "root-index";
         case RegionKind::kPaths: return "paths";

@@ -109,7 +109,8 @@ uint64_t entry_size(RegionKind kind) {
         case RegionKind::kTupleConsts:
         case RegionKind::kBytes:
         case RegionKind::kNumbers:
-        case RegionKind::kFrozensets: return 0;
+        case RegionKind::kFrozensets:
+        case RegionKind::kModules: return 0;
         case RegionKind::kRoots: return sizeof(RootRecord);
         case RegionKind::kPaths: return 1;
         case RegionKind::kRootIndex:
@@ -126,7 +127,7 @@ uint64_t entry_size(RegionKind kind) {
 
 bool is_object_kind(uint32_t kind) {
     return kind >= static_cast<uint32_t>(RegionKind::kCodeRunOnce) &&
-           kind <= static_cast<uint32_t>(RegionKind::kFrozensets);
+           kind <= static_cast<uint32_t>(RegionKind::kModules);
 }
 
 bool is_table_kind(uint32_t kind) {

@@ -25,6 +25,7 @@ const char* external_kind_name(uint32_t kind) {
         case ExternalKind::kSingleton: return "singleton";
         case ExternalKind::kRuntime: return "runtime";
         case ExternalKind::kInternedDict: return "interned-dict";
+        case ExternalKind::kStaticString: return "static-string";
     }
     return "unknown";
 }

@@ -250,7 +250,9 @@ Verdict Checker::check_patterns() const {
         if (record.reserved != 0) {
             return bad(Defect::kReserved, at + offsetof(PatternRecord, reserved));
         }
-        if (!in_region(tuple, RegionKind::kTupleConsts) ||
+        const bool good_region = in_region(tuple, RegionKind::kTupleConsts) ||
+                                 in_region(tuple, RegionKind::kModules);
+        if (!good_region ||
             object_type_at_offset(tuple) != static_cast<uint32_t>(TypeIndex::kTuple) ||
             (i != 0 && record.hash <= hash_before)) {
             return bad(Defect::kPatternEntry, at);

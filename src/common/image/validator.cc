@@ -35,6 +35,8 @@ uint32_t allowed_types(RegionKind kind) {
             return bit_of(TypeIndex::kInt) | bit_of(TypeIndex::kFloat) |
                    bit_of(TypeIndex::kComplex);
         case RegionKind::kFrozensets: return bit_of(TypeIndex::kFrozenset);
+        case RegionKind::kModules:
+            return (bit_of(TypeIndex::kCount) - 1) & ~bit_of(TypeIndex::kFrozenset);
         default: return 0;
     }
 }
@@ -137,6 +139,10 @@ Verdict Checker::check_externals() {
             case ExternalKind::kInternedDict:
                 good = reference.index == 0 && reference.address % 8 == 0 && !interned_dict_seen;
                 interned_dict_seen = true;
+                break;
+            case ExternalKind::kStaticString:
+                good = reference.address % 8 == 0 &&
+                       reference.address - reference.index == header_.runtime_base;
                 break;
         }
         if (!good) return bad(Defect::kExternalEntry, at);

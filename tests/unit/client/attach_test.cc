@@ -74,9 +74,9 @@ TEST(Attach, GetsTheDescriptorsOfTheReply) {
     thread.join();
     EXPECT_EQ(attachment.count, 2U);
     EXPECT_TRUE(attachment.images[1].valid());
-    // attach { identity: 16 bytes, format_version: 2 }
+    // attach { identity: 16 bytes, format_version: 3 }
     EXPECT_EQ(request.substr(0, 7), std::string("\x0a\x14\x0a\x10\x01\x02\x03"));
-    EXPECT_EQ(request.substr(20), std::string("\x10\x02"));
+    EXPECT_EQ(request.substr(20), std::string("\x10\x03"));
 }
 
 TEST(Attach, AnAnswerThatIsThereIsTakenAfterTheDeadlineToo) {
