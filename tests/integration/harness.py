@@ -8,6 +8,7 @@ Environment of a test run (set by CTest):
                   any test with images that are not where they want to be
 """
 import contextlib
+import glob
 import json
 import os
 import re
@@ -50,6 +51,13 @@ def clean_environment(**extra):
     environment = {"PATH": "/usr/local/bin:/usr/bin:/bin", "HOME": "/nonexistent", "LANG": "C.UTF-8"}
     environment.update(extra)
     return environment
+
+
+def interpreters():
+    """Those that the build looks for: the distribution's, pyenv's."""
+    pyenv = os.environ.get("PYENV_ROOT") or os.path.expanduser("~/.pyenv")
+    names = glob.glob("/usr/bin/python3.*") + glob.glob(pyenv + "/versions/*/bin/python3.*")
+    return sorted(name for name in names if re.search(r"/python3\.[0-9]+$", name))
 
 
 def have_workload():

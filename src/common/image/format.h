@@ -140,6 +140,9 @@ enum class RegionKind : uint32_t {
     // Everything else of a module in one piece, and one module after the other: for processes that have to
     // write all that they use, because they have the interpreter elsewhere.
     kModules = 11,
+    // Where that is so: what only module and class bodies have. It is of no use once they have run, so a
+    // client that has to write makes objects of its own of it, which are freed then.
+    kRunOnce = 12,
     // Tables: read-only.
     kRoots = 32,           // RootRecord[root_count], sorted by path bytes
     kRootIndex = 33,       // uint32_t[slots], slots a power of two; root number + 1, 0 is empty
@@ -339,6 +342,7 @@ constexpr const char* region_kind_name(RegionKind kind) {
         case RegionKind::kNumbers: return "numbers";
         case RegionKind::kFrozensets: return "frozensets";
         case RegionKind::kModules: return "modules";
+        case RegionKind::kRunOnce: return "run-once";
         case RegionKind::kRoots: return "roots";
         case RegionKind::kRootIndex: return "root-index";
         case RegionKind::kPaths: return "paths";

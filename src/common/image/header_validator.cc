@@ -110,7 +110,8 @@ uint64_t entry_size(RegionKind kind) {
         case RegionKind::kBytes:
         case RegionKind::kNumbers:
         case RegionKind::kFrozensets:
-        case RegionKind::kModules: return 0;
+        case RegionKind::kModules:
+        case RegionKind::kRunOnce: return 0;
         case RegionKind::kRoots: return sizeof(RootRecord);
         case RegionKind::kPaths: return 1;
         case RegionKind::kRootIndex:
@@ -127,7 +128,7 @@ uint64_t entry_size(RegionKind kind) {
 
 bool is_object_kind(uint32_t kind) {
     return kind >= static_cast<uint32_t>(RegionKind::kCodeRunOnce) &&
-           kind <= static_cast<uint32_t>(RegionKind::kModules);
+           kind <= static_cast<uint32_t>(RegionKind::kRunOnce);
 }
 
 bool is_table_kind(uint32_t kind) {

@@ -37,6 +37,8 @@ uint32_t allowed_types(RegionKind kind) {
         case RegionKind::kFrozensets: return bit_of(TypeIndex::kFrozenset);
         case RegionKind::kModules:
             return (bit_of(TypeIndex::kCount) - 1) & ~bit_of(TypeIndex::kFrozenset);
+        case RegionKind::kRunOnce:
+            return bit_of(TypeIndex::kCode) | bit_of(TypeIndex::kTuple) | bit_of(TypeIndex::kBytes);
         default: return 0;
     }
 }

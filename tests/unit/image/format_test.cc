@@ -40,8 +40,8 @@ TEST(Format, TheFrozenPrefixNeverChanges) {
     EXPECT_EQ(offsetof(FrozenPrefix, reserved), 56U);
 }
 
-TEST(Format, Version2) {
-    EXPECT_EQ(kFormatVersion, 2U);
+TEST(Format, Version3) {
+    EXPECT_EQ(kFormatVersion, 3U);
     EXPECT_EQ(sizeof(InterpreterIdentity), 128U);
     EXPECT_EQ(offsetof(InterpreterIdentity, build_id_size), 32U);
     EXPECT_EQ(offsetof(InterpreterIdentity, optimize), 44U);
@@ -82,7 +82,7 @@ TEST(Format, NamesAreDistinct) {
         if (name == "unknown") continue;
         EXPECT_TRUE(regions.insert(name).second) << name;
     }
-    EXPECT_EQ(regions.size(), 10U + kTableKinds);
+    EXPECT_EQ(regions.size(), 12U + kTableKinds);
     EXPECT_LE(regions.size(), kMaxRegions);
 
     std::set<std::string> reasons;

@@ -71,7 +71,7 @@ const std::vector<DefectCase>& header_cases() {
          [](Forge& f) { f.header([](Header& h) { h.region_count = kTableKinds - 1; }); }},
         {"RegionKind_Unknown", Defect::kRegionKind,
          [](Forge& f) {
-             f.region(Kind::kFrozensets, [](RegionEntry& r) { r.kind = static_cast<Kind>(11); });
+             f.region(Kind::kFrozensets, [](RegionEntry& r) { r.kind = static_cast<Kind>(13); });
          }},
         {"RegionKind_Zero", Defect::kRegionKind,
          [](Forge& f) { f.header([](Header& h) { h.regions[0].kind = static_cast<Kind>(0); }); }},

@@ -41,7 +41,7 @@ TEST(PrintText, SaysWhatIsInTheImage) {
     const std::string text = print_text(image, kEverything);
     const auto identity = fakes::tiny_identity(1);
     for (const std::string& part : {
-             std::string("version 2"),
+             std::string("version 3"),
              std::string("3.13.5 (tiny)"),
              std::string("cpython-313"),
              hex(identity.build_id, identity.build_id_size),
@@ -153,7 +153,7 @@ assert d['format_version'] == 4 and d['known_version'] is False
 assert 'regions' not in d and 'roots' not in d and d['image_size'] > 0 and len(d['identity']) == 32
 )");
     forge.bytes.resize(sizeof(FrozenPrefix));
-    expect_json(print_json(forge.bytes), "assert d['format_version'] == 3");
+    expect_json(print_json(forge.bytes), "assert d['format_version'] == 4");
 }
 
 TEST(Print, OfSomethingElse) {
