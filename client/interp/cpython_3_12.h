@@ -7,6 +7,7 @@
 #include <cstring>
 
 #include "client/interp/coverage.h"
+#include "client/interp/validated_layout.h"
 
 namespace pycds::interp {
 
