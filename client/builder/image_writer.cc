@@ -31,7 +31,7 @@ constexpr RegionKind kObjectRegions[] = {
     RegionKind::kCodeRunOnce, RegionKind::kCodeFunctions, RegionKind::kStrInterned,
     RegionKind::kStrDoc,      RegionKind::kStrOther,      RegionKind::kTupleNames,
     RegionKind::kTupleConsts, RegionKind::kBytes,         RegionKind::kNumbers,
-    RegionKind::kFrozensets,  RegionKind::kModules,
+    RegionKind::kFrozensets,  RegionKind::kModules,   RegionKind::kRunOnce,
 };
 
 bool has_gc_head(TypeIndex type) {
@@ -88,12 +88,13 @@ class Writer {
             uint64_t count = 0;
             uint64_t hot_end = begin;
             const RegionOrder order = placement.order_of(kind);
-            if (order.nodes.empty() && kind == RegionKind::kModules) continue;
+            const bool whole_modules = kind == RegionKind::kModules || kind == RegionKind::kRunOnce;
+            if (order.nodes.empty() && whole_modules) continue;
             for (size_t i = 0; i < order.nodes.size(); ++i) {
                 Node& node = graph_.nodes()[order.nodes[i]];
                 end = align_up(end, image::kObjectAlignment);
                 if (has_gc_head(node.type)) end += interp::kGcHeadSize;
-                if (kind != RegionKind::kModules && node.type == TypeIndex::kCode) {
+                if (!whole_modules && node.type == TypeIndex::kCode) {
                     end = start_of_code(end, node.size);
                 }
                 node.offset = end;

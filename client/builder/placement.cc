@@ -76,6 +76,7 @@ Placement::Placement(const ObjectGraph& graph, const Profile& profile, bool by_m
       owner_programs_(graph.nodes().size(), 0),
       last_hot_user_(graph.nodes().size(), 0xffffffffU),
       between_packages_(graph.nodes().size(), false),
+      run_once_(graph.nodes().size(), false),
       shared_(graph.nodes().size(), false),
       popularity_(graph.nodes().size(), 0),
       visited_(graph.nodes().size(), false) {
@@ -85,7 +86,37 @@ Placement::Placement(const ObjectGraph& graph, const Profile& profile, bool by_m
     heat_recorded_keys();
     heat_what_is_redirected();
     move_to_main_users();
-    if (by_module_) assign_modules();
+    if (by_module_) {
+        assign_modules();
+        find_run_once();
+    }
+}
+
+// Bodies of modules, and of classes in them, with the tuples and tables that one slot of theirs refers to. Whose
+// slot there is only one of can become a copy, and nobody sees two of what was one.
+void Placement::find_run_once() {
+    std::vector<uint32_t> slots(graph_.nodes().size(), 0);
+    for (const Node& from : graph_.nodes()) {
+        const Reference* references = graph_.references(from);
+        for (uint32_t i = 0; i < from.reference_count; ++i) {
+            if (references[i].node != Reference::kExternal) ++slots[references[i].node];
+        }
+    }
+    for (const Module& module : graph_.modules()) {
+        run_once_[module.code] = slots[module.code] == 0;
+        // What a node refers to, and nothing else does, follows it.
+        for (uint32_t n = module.first_node; n < module.first_node + module.node_count; ++n) {
+            if (!run_once_[n]) continue;
+            const Reference* references = graph_.references(node(n));
+            for (uint32_t i = 0; i < node(n).reference_count; ++i) {
+                const uint32_t target = references[i].node;
+                if (target == Reference::kExternal || slots[target] != 1) continue;
+                const TypeIndex type = node(target).type;
+                run_once_[target] = type == TypeIndex::kTuple || type == TypeIndex::kBytes ||
+                                    (type == TypeIndex::kCode && !is_function(node(target)));
+            }
+        }
+    }
 }
 
 // Modules that most programs import come first, then packages as they lie in the file system.
@@ -130,6 +161,7 @@ void Placement::assign_modules() {
 
 RegionKind Placement::region_of(uint32_t number) const {
     const RegionKind kind = node(number).region;
+    if (run_once_[number]) return RegionKind::kRunOnce;
     const bool shared = node(number).type == TypeIndex::kBytes && users_[number] > 1;
     if (!by_module_ || shared || kind == RegionKind::kStrInterned || kind == RegionKind::kFrozensets) {
         return kind;
@@ -144,13 +176,14 @@ RegionOrder Placement::order_by_module(RegionKind kind) const {
         if (region_of(n) == kind) order.nodes.push_back(n);
     }
     const bool shared_strings = kind == RegionKind::kStrInterned;
+    const bool whole_modules = kind == RegionKind::kModules || kind == RegionKind::kRunOnce;
     const auto wanted = [&](uint32_t n) {
         const bool shared = shared_strings ? shared_[n] : kind == RegionKind::kBytes;
         return shared ? std::tuple(heat_[n] == kStartup, programs_[n], users_[n])
                       : std::tuple(heat_[n] == kStartup, 0U, 0U);
     };
     std::stable_sort(order.nodes.begin(), order.nodes.end(), [&](uint32_t a, uint32_t b) {
-        if (kind != RegionKind::kModules && wanted(a) != wanted(b)) return wanted(a) > wanted(b);
+        if (!whole_modules && wanted(a) != wanted(b)) return wanted(a) > wanted(b);
         return place_[a] < place_[b];
     });
     if (shared_strings) {
@@ -158,7 +191,7 @@ RegionOrder Placement::order_by_module(RegionKind kind) const {
             std::count_if(order.nodes.begin(), order.nodes.end(),
                           [&](uint32_t n) { return heat_[n] == kStartup; }));
     }
-    order.hot = order.nodes.size();
+    order.hot = kind == RegionKind::kRunOnce ? 0 : order.nodes.size();
     return order;
 }
 

@@ -34,6 +34,7 @@ class Placement {
     enum Heat : uint8_t { kCold = 0, kHot, kStartup };
 
     void assign_modules();
+    void find_run_once();
     image::RegionKind region_of(uint32_t node) const;
     RegionOrder order_by_module(image::RegionKind kind) const;
     void count_users();
@@ -71,6 +72,7 @@ class Placement {
     std::vector<uint32_t> owner_programs_;
     std::vector<uint32_t> last_hot_user_;
     std::vector<bool> between_packages_;  // by node: those are not all of one package
+    std::vector<bool> run_once_;  // by node: only module and class bodies have it
     std::vector<bool> shared_;  // by node: nor are all that refer to it
     // By node: of the modules that write it the popularity of the most popular one.
     std::vector<uint32_t> popularity_;

@@ -16,6 +16,11 @@ inline size_t tuple_size(PyObject* tuple) {
     return kTupleItems + static_cast<size_t>(PyTuple_GET_SIZE(tuple)) * sizeof(PyObject*);
 }
 
+// A code object with room for what `like` has. Its fields are not set. nullptr with an exception: no memory.
+inline PyCodeObject* new_code(const PyCodeObject* like) {
+    return PyObject_NewVar(PyCodeObject, &PyCode_Type, Py_SIZE(like));
+}
+
 // Bytes: one NUL after the contents.
 inline constexpr size_t kBytesData = offsetof(PyBytesObject, ob_sval);
 inline size_t bytes_size(PyObject* bytes) {

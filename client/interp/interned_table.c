@@ -180,10 +180,33 @@ PyObject* pycds_interned_canonical(PyObject* dict, PyObject* string, Py_hash_t h
     return entry != NULL ? entry->me_value : enter(dict, string, hash, slot);
 }
 
+/* As find() and get the value, in a dict that is as CPython made it. */
+static PyObject* find_among_strings(PyDictKeysObject* keys, PyObject* string, Py_hash_t hash) {
+    const PyDictUnicodeEntry* entries = DK_UNICODE_ENTRIES(keys);
+    const size_t mask = ((size_t)1 << keys->dk_log2_size) - 1;
+    size_t perturb = (size_t)hash;
+    size_t at = (size_t)hash & mask;
+    for (;;) {
+        const Py_ssize_t index = index_at(keys, at);
+        if (index == DKIX_EMPTY) return NULL;
+        if (index >= 0) {
+            PyObject* key = entries[index].me_key;
+            if (((PyASCIIObject*)key)->hash == hash && equal(string, key)) {
+                return entries[index].me_value;
+            }
+        }
+        perturb >>= PERTURB_SHIFT;
+        at = (at * 5 + perturb + 1) & mask;
+    }
+}
+
 PyObject* pycds_interned_find(PyObject* dict, PyObject* string, Py_hash_t hash) {
     size_t slot = 0;
     PyObject* other = pycds_interned_static(string, hash);
     if (other != NULL) return other;
+    if (keys_of(dict)->dk_kind == DICT_KEYS_UNICODE) {
+        return find_among_strings(keys_of(dict), string, hash);
+    }
     const PyDictKeyEntry* entry = find(keys_of(dict), string, hash, &slot);
     return entry == NULL ? NULL : entry->me_value;
 }

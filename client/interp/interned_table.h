@@ -37,7 +37,7 @@ PyObject* pycds_interned_static(PyObject* string, Py_hash_t hash);
  * of memory. */
 PyObject* pycds_interned_canonical(PyObject* dict, PyObject* string, Py_hash_t hash);
 
-/* The canonical string equal to `string` (borrowed), or NULL if there is none. */
+/* The canonical string equal to `string` (borrowed), or NULL if there is none. `dict` need not be general. */
 PyObject* pycds_interned_find(PyObject* dict, PyObject* string, Py_hash_t hash);
 
 /* As pycds_interned_canonical(), but if `dict` has an older string equal to `string`, makes `string` the canonical one

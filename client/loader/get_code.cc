@@ -121,7 +121,6 @@ PyObject* CodeServer::serve(PyObject* loader, PyObject* name) {
         } else if ((code = prepare_module(*found.image, *found.root)) == nullptr) {
             miss(Miss::kNoMemory);
         } else {
-            Py_INCREF(code);
             ++served_;
             import_scope().note_hand_out();
             pattern_server().note_hand_out(found.image->path_at(found.root->path_offset),

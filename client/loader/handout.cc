@@ -4,6 +4,7 @@
 
 #include "client/interp/common_layout.h"
 #include "client/loader/interning.h"
+#include "client/loader/run_once.h"
 
 namespace pycds::loader {
 namespace {
@@ -23,6 +24,12 @@ bool relocate(MappedImage& image, const image::RootRecord& root, Relocator& relo
     return true;
 }
 
+PyObject* canonical(Relocator& relocator, PyObject* string, uint32_t word) {
+    if (PyObject* known = interning().find(string)) return known;
+    relocator.string(uint64_t{word} * 8);
+    return interning().enter(string);
+}
+
 void intern_strings(MappedImage& image, const image::RootRecord& root, Relocator* relocator) {
     interning().make_room();
     const uint32_t* at = image.intern_list(root);
@@ -34,14 +41,13 @@ void intern_strings(MappedImage& image, const image::RootRecord& root, Relocator
         // Canonical since another module of this image was handed out.
         if (!image.is_canonical(word)) {
             auto* string = image.at_word<PyObject>(word);
-            const bool needs_type = relocator != nullptr && !interning().has_dict();
-            if (needs_type) relocator->string(uint64_t{word} * 8);
-            PyObject* known = interning().canonical(string);
+            PyObject* known = relocator == nullptr ? interning().canonical(string)
+                                                   : canonical(*relocator, string, word);
             if (known == string) {
-                if (relocator != nullptr) relocator->string(uint64_t{word} * 8);
                 image.note_canonical(word);
             } else {
                 for (uint32_t i = 0; i < slots; ++i) {
+                    if (image.is_copied(uint64_t{at[i]} * 8)) continue;
                     *image.at_word<PyObject*>(at[i]) = known;
                     image.pin(uint64_t{at[i]} * 8);
                 }
@@ -101,7 +107,8 @@ PyObject* prepare_module(MappedImage& image, const image::RootRecord& root) {
             return nullptr;
         }
     }
-    return image.at<PyObject>(root.code_offset);
+    if (image.is_copied(root.code_offset)) return copy_run_once(image, root.code_offset);
+    return Py_NewRef(image.at<PyObject>(root.code_offset));
 }
 
 }  // namespace pycds::loader

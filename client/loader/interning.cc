@@ -72,17 +72,22 @@ bool Interning::call_back_at_end() {
 
 void Interning::begin(const MappedImage* images, size_t count) {
     find_dict(images[0]);
+    readable_ = dict_;
     if (dict_ == nullptr) return;
+    // Entering strings without writing to them, and letting those of the start give way, spares pages. Where
+    // all that is used is written anyway it would only make the dict larger.
+    if (images[0].relocation().moved()) {
+        dict_ = nullptr;
+        return;
+    }
     pycds_intern_hashed_names();
     if (!call_back_at_end() || pycds_interned_generalise(dict_) != 0) {
         dict_ = nullptr;
+        readable_ = nullptr;
         return;
     }
     images_ = images;
     image_count_ = count;
-    // That spares pages from being written. Where every slot is written anyway it would only write
-    // the strings, too.
-    if (images[0].relocation().moved()) return;
     PyObject* seen = PySet_New(nullptr);
     const bool known = seen != nullptr && for_each_running_code([&](PyCodeObject* code) {
         return add_constants(code, seen);
@@ -156,6 +161,17 @@ PyObject* Interning::canonical(PyObject* string) const {
         if (known != nullptr && known != string) Py_INCREF(known);
         if (known != nullptr) return known;
     }
+    return enter(string);
+}
+
+PyObject* Interning::find(PyObject* string) const {
+    if (readable_ == nullptr) return nullptr;
+    PyObject* known = pycds_interned_find(readable_, string, pycds_string_hash(string));
+    if (known != nullptr && known != string) Py_INCREF(known);
+    return known;
+}
+
+PyObject* Interning::enter(PyObject* string) const {
     interp::unmark_interned(string);
     PyObject* result = string;
     PyUnicode_InternInPlace(&result);
@@ -163,6 +179,7 @@ PyObject* Interning::canonical(PyObject* string) const {
 }
 
 void Interning::end() {
+    readable_ = nullptr;
     if (dict_ == nullptr) return;
     for (size_t i = 0; i < image_count_; ++i) {
         pycds_interned_forget(dict_, images_[i].at<void>(0),

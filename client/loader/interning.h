@@ -18,15 +18,17 @@ class Interning {
     // the dict every string is interned by CPython's own function, which is as right and dirties more pages.
     void begin(const MappedImage* images, size_t count);
 
-    // Does canonical() find equal strings without a call of CPython's own functions?
-    bool has_dict() const { return dict_ != nullptr; }
-
     // Before strings of a module are made canonical.
     void make_room() const;
 
     // The process's canonical string equal to `string`, an interned string of an image: `string`
     // itself, unless an equal one was there before. Borrowed; never freed.
     PyObject* canonical(PyObject* string) const;
+
+    // The same in two steps, of which only the second needs `string` to be right (Relocator): what the
+    // process has by now, or nullptr; and to make `string` the canonical one if it has none.
+    PyObject* find(PyObject* string) const;
+    PyObject* enter(PyObject* string) const;
 
     // Before CPython walks the dict at its own end. Later interning leaves images alone.
     void end();
@@ -38,7 +40,8 @@ class Interning {
     void rename(PyCodeObject* code) const;
     void rename(PyObject* names) const;
 
-    PyObject* dict_ = nullptr;  // borrowed from the interpreter
+    PyObject* dict_ = nullptr;  // borrowed from the interpreter; general, and written to
+    PyObject* readable_ = nullptr;  // the same, or one that is as CPython made it
     const MappedImage* images_ = nullptr;
     size_t image_count_ = 0;
 };

@@ -132,6 +132,10 @@ void MappedImage::locate_tables(const Header& header) {
         startup_strings_begin_ = base_ + strings->offset;
         startup_strings_end_ = startup_strings_begin_ + header.startup_strings_size;
     }
+    if (const image::RegionEntry* run_once = table(RegionKind::kRunOnce)) {
+        run_once_offset_ = run_once->offset;
+        run_once_size_ = run_once->size;
+    }
     root_count_ = static_cast<uint32_t>(table(RegionKind::kRoots)->count);
     index_mask_ = static_cast<uint32_t>(table(RegionKind::kRootIndex)->count) - 1;
     roots_ = at<const image::RootRecord>(table(RegionKind::kRoots)->offset);

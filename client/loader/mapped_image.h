@@ -93,6 +93,11 @@ class MappedImage {
     }
     void note_listed(uint32_t word_offset) { set(listed_, string_number(word_offset)); }
 
+    // Of this the process makes objects of its own (run_once.h): what lies here stays as it is.
+    bool is_copied(uint64_t offset) const {
+        return relocation_.moved() && offset - run_once_offset_ < run_once_size_;
+    }
+
     // For Relocator: the object is being made right. False if it was before.
     bool note_right(uint64_t offset) {
         const uint64_t number = (offset - objects_begin_) / image::kObjectAlignment;
@@ -153,6 +158,8 @@ class MappedImage {
     void* const* interned_dict_variable_ = nullptr;
     uint64_t strings_offset_ = 0;  // the region of interned strings
     uint64_t strings_size_ = 0;
+    uint64_t run_once_offset_ = 0;
+    uint64_t run_once_size_ = 0;
     uint64_t objects_begin_ = 0;
     uint64_t objects_size_ = 0;
     Relocation relocation_;

@@ -139,13 +139,17 @@ bool Relocator::work_off() {
     while (ok_ && waiting_count_ != 0) {
         const uint64_t offset = waiting_[--waiting_count_];
         auto* object = image_.at<PyObject>(offset);
-        if (Py_TYPE(object) == &PyTuple_Type) {
+        const bool copied = image_.is_copied(offset);
+        const auto type = reinterpret_cast<uint64_t>(Py_TYPE(object));
+        const uint64_t here =
+            copied ? relocation_.type_here(relocation_.type_number(type)) : type;
+        if (here == relocation_.type_here(number_of(TypeIndex::kTuple))) {
             const auto count = static_cast<uint64_t>(PyTuple_GET_SIZE(object));
             const uint64_t items = offset + interp::kTupleItems;
             ok_ = count <= (header_.objects_end - items) / sizeof(PyObject*);
-            for (uint64_t i = 0; ok_ && i < count; ++i) slot(items + i * sizeof(PyObject*));
-        } else if (Py_TYPE(object) == &PyCode_Type) {
-            for (const size_t pointer : interp::kCodePointers) slot(offset + pointer);
+            for (uint64_t i = 0; ok_ && i < count; ++i) slot(items + i * sizeof(PyObject*), copied);
+        } else {
+            for (const size_t pointer : interp::kCodePointers) slot(offset + pointer, copied);
         }
     }
     return ok_;
@@ -156,20 +160,22 @@ void Relocator::visit(uint64_t offset) {
     const size_t number = relocation_.type_number(*image_.at<uint64_t>(type));
     if (number == Relocation::kTypes) return;
     if (number == number_of(TypeIndex::kStr) && image_.is_listed(offset)) return;
+    const bool copied = image_.is_copied(offset);
     if (number == number_of(TypeIndex::kTuple) || number == number_of(TypeIndex::kCode)) {
-        if (!image_.note_right(offset)) return;
+        if ((copied || !relocation_.types_moved()) && !image_.note_right(offset)) return;
         push(offset);
     }
+    if (copied) return;
     store(type, relocation_.type_here(number));
 }
 
-void Relocator::slot(uint64_t offset) {
+void Relocator::slot(uint64_t offset, bool copied) {
     const uint64_t value = *image_.at<uint64_t>(offset);
     const uint64_t target = value - header_.requested_base;
     if (target < header_.objects_end) {
-        store(offset, value + relocation_.internal_delta());
+        if (!copied) store(offset, value + relocation_.internal_delta());
         visit(target);
-    } else {
+    } else if (!copied) {
         store(offset, relocation_.here(value));
     }
 }

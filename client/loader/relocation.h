@@ -29,6 +29,8 @@ class Relocation {
     bool needed() const { return moved_ || elsewhere_count_ != 0; }
     // Is the interpreter, or the image itself? Then nearly every object that is used is written.
     bool moved() const { return moved_; }
+    // Are types? Then the type of an object tells whether it is right.
+    bool types_moved() const { return external_delta_ != 0; }
 
     // What is to be added to embedded pointers. Wraps around.
     uint64_t internal_delta() const { return internal_delta_; }
@@ -83,8 +85,8 @@ class Relocator {
     Relocator& operator=(const Relocator&) = delete;
     ~Relocator();
 
-    // The object at `offset` and all below it, but for the elements of frozensets, and for strings
-    // that the image has listed as to be interned. False: out of memory, or the image is not what
+    // The object at `offset` and all below it, but for what is copied, the elements of frozensets, and
+    // strings that the image has listed as to be interned. False: out of memory, or the image is not what
     // it seems.
     bool object(uint64_t offset);
 
@@ -96,7 +98,7 @@ class Relocator {
 
   private:
     void visit(uint64_t offset);
-    void slot(uint64_t offset);
+    void slot(uint64_t offset, bool copied = false);
     void store(uint64_t offset, uint64_t value);
     void push(uint64_t offset);
     bool work_off();
