@@ -122,11 +122,15 @@ Refusal identify_interpreter(image::InterpreterIdentity* identity, uint64_t* run
     return nullptr;
 }
 
+bool in_interpreter_data(uint64_t address, uint64_t size) {
+    return address % sizeof(void*) == 0 && address >= interpreter_data.begin &&
+           interpreter_data.end - interpreter_data.begin >= size &&
+           address <= interpreter_data.end - size;
+}
+
 [[gnu::no_sanitize_address]] void* dict_of_variable(const void* variable) {
     const auto address = reinterpret_cast<uint64_t>(variable);
-    if (address % sizeof(void*) != 0 || address < interpreter_data.begin ||
-        interpreter_data.end - interpreter_data.begin < sizeof(void*) ||
-        address > interpreter_data.end - sizeof(void*) || !is_readable(address / 16 * 16)) {
+    if (!in_interpreter_data(address, sizeof(void*)) || !is_readable(address / 16 * 16)) {
         return nullptr;
     }
     PyObject* const object = *static_cast<PyObject* const*>(variable);

@@ -21,6 +21,10 @@ Refusal identify_interpreter(image::InterpreterIdentity* identity, uint64_t* run
 // that without the interpreter. After identify_interpreter().
 void* dict_of_variable(const void* variable);
 
+// Do `size` bytes from an address on lie between the interpreter's first writable segment and the end of its
+// last? Words at multiples of their size. After identify_interpreter().
+bool in_interpreter_data(uint64_t address, uint64_t size);
+
 // Address of a type or singleton that an image may refer to.
 const void* type_address(image::TypeIndex index);
 const void* singleton_address(image::SingletonIndex index);

@@ -69,7 +69,8 @@ const char* Relocation::learn(const ExternalReference& reference, size_t capacit
         if (here != 0 && here != address) return "interpreter-moved";
         // Where frozen modules were not imported, other strings are canonical.
         if (reference.kind == ExternalKind::kStaticString &&
-            !pycds_is_static_string(reinterpret_cast<PyObject*>(address))) {
+            (!interp::in_interpreter_data(address, sizeof(PyASCIIObject)) ||
+             !pycds_is_static_string(reinterpret_cast<PyObject*>(address)))) {
             return "no-frozen-modules";
         }
         if (reference.address < lowest_) lowest_ = reference.address;
