@@ -14,6 +14,7 @@ namespace pycds::interp {
 // _Py_IMMORTAL_REFCNT, UINT_MAX: the one value that neither Py_INCREF nor Py_DECREF writes
 // (Include/object.h); any other immortal value is incremented until it saturates.
 inline constexpr uint64_t kImageRefcount = 0xffffffffU;
+static_assert(kImageRefcount == kValidated.refcount);
 
 }  // namespace pycds::interp
 
