@@ -16,7 +16,8 @@ bool moves_with_interpreter(ExternalKind kind) {
         case ExternalKind::kType:
         case ExternalKind::kSingleton:
         case ExternalKind::kRuntime:
-        case ExternalKind::kInternedDict: return true;
+        case ExternalKind::kInternedDict:
+        case ExternalKind::kStaticString: return true;
     }
     return false;
 }
