@@ -300,7 +300,8 @@ class SystemImages(harness.PythonCase):
             def from_the_image():
                 stats, text = self.served(code)
                 self.assertEqual(text.strip(), value)
-                return not {"not-in-image", "source-changed", "pyc-changed"} & set(stats["misses"])
+                return stats["attached"] and not {
+                    "not-in-image", "source-changed", "pyc-changed"} & set(stats["misses"])
             wait_until(from_the_image, "the module comes from an image; log: " + self.log())
             self.assertNotEqual(self.image()["id"], before)
 

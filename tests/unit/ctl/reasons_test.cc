@@ -14,8 +14,8 @@ namespace {
 
 namespace fs = std::filesystem;
 
-// Literals of the client in the form of a reason that are none.
-const std::set<std::string> kOthers = {"keep-pages"};
+// Literals of the client in the form of a reason that are none: settings, and kinds of layout.
+const std::set<std::string> kOthers = {"keep-pages", "common"};
 
 // The client is compiled without the C++ library, so it has no table to share with the tools; but
 // whatever it can say stands in its sources, in one form: a literal of words with hyphens, or one
