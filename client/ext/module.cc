@@ -206,10 +206,20 @@ PyModuleDef sitecustomize_definition = {
 }  // namespace
 }  // namespace pycds::ext
 
+// Loaded into an older minor by a path that should not lead here: it must not stumble over a slot that it
+// does not know, since everybody sees what import says of that.
+static void leave_out_unknown_slots() {
+    if (Py_Version >= 0x030c0000) return;  // which knows Py_mod_multiple_interpreters
+    pycds::ext::pycds_slots[1] = {0, nullptr};
+    pycds::ext::sitecustomize_slots[1] = {0, nullptr};
+}
+
 PyMODINIT_FUNC PyInit__pycds(void) {
+    leave_out_unknown_slots();
     return PyModuleDef_Init(&pycds::ext::pycds_definition);
 }
 
 PyMODINIT_FUNC PyInit_sitecustomize(void) {
+    leave_out_unknown_slots();
     return PyModuleDef_Init(&pycds::ext::sitecustomize_definition);
 }

@@ -40,11 +40,13 @@ class Relocation(harness.PythonCase):
         return self.on(PYCDS="relocate", **extra)
 
     def test_an_image_elsewhere_serves(self):
-        stats, _ = self.stats("import " + IMPORTS, environment=self.elsewhere())
+        stats, text = self.stats("import sys\nprint('re' in sys.modules)\nimport " + IMPORTS,
+                                 environment=self.elsewhere())
         self.assertEqual(stats["reason"], None)
         self.assertTrue(stats["images"][0]["relocated"], stats)
         self.assertGreater(stats["served"], 120, stats)
-        self.assertGreater(stats["patterns"], 10, stats)
+        if "True" not in text:  # as after some .pth files
+            self.assertGreater(stats["patterns"], 10, stats)
         self.assertFalse(0x200000000000 <= stats["images"][0]["base"] < 0x204000000000, stats)
 
     def test_programs_behave_as_in_stock(self):
