@@ -204,6 +204,15 @@ class PythonCase(unittest.TestCase):
         text, _, stats = answer.stdout.decode().rpartition("\n@@")
         return json.loads(stats), text
 
+    @classmethod
+    def skip_where_images_are_relocated(cls, why):
+        """After an image was built. `why`: what is not so there, by design."""
+        answer = subprocess.run(
+            [cls.python, "-c", "import _pycds\nprint([i['relocated'] for i in _pycds.stats()['images']])"],
+            env=cls.daemon.on(cls.python), stdout=subprocess.PIPE, check=True)
+        if b"True" in answer.stdout:
+            raise unittest.SkipTest("%s relocates its images: %s" % (PYTHON, why))
+
     def describe(self, statement, environment):
         """What a program can see of its modules after a statement (oracle.py)."""
         answer = self.run_python(ORACLE, "describe", statement, environment=environment)

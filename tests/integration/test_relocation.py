@@ -126,6 +126,11 @@ class Relocation(harness.PythonCase):
             process.communicate(b"\n")
         self.assertIn("str-interned", shown)
 
+    def test_the_image_is_shown(self):
+        name = self.daemon.ctl_json("list")["images"][0]["id"]
+        self.assertIn("externals", self.daemon.ctl("show", str(name)).stdout)
+        self.assertIn("static-string", self.daemon.ctl_json("show", str(name))["external_references"])
+
     def test_fixed_and_randomised_interpreters(self):
         # Relocated is what has moved, and nothing else.
         where = "import ctypes\nprint(ctypes.addressof(ctypes.c_long.in_dll(ctypes.pythonapi, '_PyRuntime')))"

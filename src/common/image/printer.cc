@@ -17,7 +17,8 @@
 namespace pycds::image {
 namespace {
 
-constexpr uint32_t kExternalKinds = 5;  // ExternalKind counts from 1
+// ExternalKind counts from 1.
+constexpr auto kExternalKinds = static_cast<uint32_t>(ExternalKind::kStaticString) + 1;
 
 const char* external_kind_name(uint32_t kind) {
     switch (static_cast<ExternalKind>(kind)) {
