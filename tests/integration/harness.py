@@ -66,6 +66,21 @@ def have_workload():
     return answer.returncode == 0
 
 
+def is_randomised():
+    """Is the interpreter at another address in each process?"""
+    where = [subprocess.run([PYTHON, "-I", "-S", "-c", "print(id(int))"], env=clean_environment(),
+                            stdout=subprocess.PIPE, check=True).stdout for _ in range(3)]
+    return len(set(where)) > 1
+
+
+def others_may_run_it():
+    """May users that are not root run the interpreter? Call as root."""
+    with contextlib.suppress(PermissionError):
+        return subprocess.run([os.path.realpath(PYTHON), "-c", ""], env=clean_environment(), user=65534,
+                              stderr=subprocess.DEVNULL).returncode == 0
+    return False
+
+
 def wait_until(condition, what, deadline=DEADLINE):
     """Polls something that has no event to wait for; fails loudly, never by silence."""
     end = time.monotonic() + deadline

@@ -253,6 +253,8 @@ class BadDaemon(harness.PythonCase):
     @unittest.skipUnless(os.geteuid() == 0, "needs root to be another user")
     @unittest.skipIf(harness.PRELOAD, "another user may not preload root's libraries")
     def test_image_of_another_user(self):
+        if not harness.others_may_run_it():
+            self.skipTest("only root may run " + self.python)
         directory = os.path.join(self.daemon.directory, "own")
         os.makedirs(directory, exist_ok=True)
         source = os.path.join(directory, "own_module.py")
@@ -280,6 +282,8 @@ class BadDaemon(harness.PythonCase):
     @unittest.skipUnless(os.geteuid() == 0, "needs root to give a program capabilities")
     @unittest.skipIf(harness.PRELOAD, "such a program preloads nothing")
     def test_environment_of_a_program_with_capabilities(self):
+        if not harness.others_may_run_it():
+            self.skipTest("only root may run " + self.python)
         # AT_SECURE (getauxval(3)): who starts such a program must not lead it to a daemon of his own.
         program = os.path.join(self.daemon.directory, "python-with-capabilities")
         shutil.copy(os.path.realpath(self.python), program)
