@@ -1,6 +1,7 @@
 // pycdsctl doctor --pid: nothing is run, for the program may be somebody else's choice.
 #include <fcntl.h>
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 #include <sys/stat.h>
 #include <unistd.h>
 

@@ -96,6 +96,14 @@ int parse(CLI::App& app, int argc, char** argv, bool* done) {
     }
 }
 
+// CLI11 2.5 and later make paragraphs of footers, whose lines are tables and examples.
+template <typename Formatter>
+void keep_lines_of_footers(Formatter& formatter) {
+    if constexpr (requires { formatter.enable_footer_formatting(false); }) {
+        formatter.enable_footer_formatting(false);
+    }
+}
+
 int run(SplitArguments arguments) {
     CLI::App app("Shares the code objects of Python processes: talks to pycdsd.", "pycdsctl");
     Globals globals;
@@ -105,6 +113,8 @@ int run(SplitArguments arguments) {
                    "Socket of the daemon [$PYCDS_SOCKET, else /run/pycds/pycdsd.sock, else "
                    "$XDG_RUNTIME_DIR/pycds/pycdsd.sock]")
         ->type_name("PATH");
+    // Commands take the formatter over when they are added.
+    keep_lines_of_footers(*app.get_formatter());
     app.require_subcommand(1);
     app.footer(kFooter);
     add_build_command(app, globals, action);
