@@ -40,7 +40,8 @@ bool has_gc_head(TypeIndex type) {
 
 // Offset of the first slot of an object whose references are an array; code has scattered ones.
 uint64_t reference_array_offset(const Node& node) {
-    return node.type == TypeIndex::kTuple ? interp::kTupleItems : interp::kFrozensetSize;
+    if (node.type == TypeIndex::kTuple) return interp::kTupleItems;
+    return node.type == TypeIndex::kSlice ? interp::kSliceItems : interp::kFrozensetSize;
 }
 
 uint64_t slot_offset(const Node& node, uint32_t index) {
@@ -188,6 +189,7 @@ class Writer {
         mark(&external_, node.offset + offsetof(PyObject, ob_type));
         switch (node.type) {
             case TypeIndex::kStr: interp::reset_str(copy, ObjectGraph::is_interned(node)); break;
+            case TypeIndex::kTuple: interp::reset_tuple(copy); break;
             case TypeIndex::kBytes: *at<Py_hash_t>(node.offset + kBytesHash) = -1; break;
             case TypeIndex::kCode:
                 interp::reset_code(reinterpret_cast<PyCodeObject*>(copy), version);

@@ -57,7 +57,7 @@ class Search {
             if (ObjectGraph::is_interned(node)) found_[reference.node] = true;
             return;
         }
-        if (node.type != TypeIndex::kTuple && node.type != TypeIndex::kFrozenset) return;
+        if (node.type == TypeIndex::kCode) return;
         const Reference* items = graph_.references(node);
         for (uint32_t i = 0; i < node.reference_count; ++i) take(items[i]);
     }

@@ -154,6 +154,7 @@ class Scanner {
             case '(':
             case '[':
             case '<': return container(Frame::Kind::kSequence);
+            case ':': return push(Frame::Kind::kSequence, 3);
             case '>':
                 result_.frozensets.push_back(start);
                 if (++frozenset_depth_ > 1) result_.nested_frozenset = true;

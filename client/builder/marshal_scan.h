@@ -17,7 +17,7 @@ struct MarshalScan {
     std::vector<size_t> frozensets;  // offsets of their type bytes
 };
 
-// Format: Python/marshal.c of 3.11 to 3.13 (TYPE_* and r_object()). Code objects are those of 3.11
+// Format: Python/marshal.c of 3.11 to 3.14 (TYPE_* and r_object()). Code objects are those of 3.11
 // and later. Bytes after the first object are ignored, as importlib does.
 MarshalScan scan_marshal(std::span<const unsigned char> data);
 

@@ -30,6 +30,19 @@ bool has_exact_type(PyObject* object, TypeIndex index) {
     return static_cast<const void*>(Py_TYPE(object)) == interp::type_address(index);
 }
 
+// Tuples, and slices, whose three members are like items.
+bool is_sequence(PyObject* object) { return PyTuple_CheckExact(object) || PySlice_Check(object); }
+
+size_t item_count(PyObject* sequence) {
+    return PySlice_Check(sequence) ? interp::kSliceItemCount
+                                   : static_cast<size_t>(PyTuple_GET_SIZE(sequence));
+}
+
+PyObject* item(PyObject* sequence, size_t index) {
+    const size_t first = PySlice_Check(sequence) ? interp::kSliceItems : interp::kTupleItems;
+    return pointer_at(sequence, first + index * sizeof(PyObject*));
+}
+
 bool is_interned_string(PyObject* object) {
     return PyUnicode_CheckExact(object) && PyUnicode_CHECK_INTERNED(object) != 0;
 }
@@ -83,9 +96,9 @@ class Checker {
             PyComplex_CheckExact(object)) {
             return true;
         }
-        if (PyTuple_CheckExact(object)) {
-            for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(object); ++i) {
-                if (!acceptable(PyTuple_GET_ITEM(object, i))) return false;
+        if (is_sequence(object)) {
+            for (size_t i = 0; i < item_count(object); ++i) {
+                if (!acceptable(item(object, i))) return false;
             }
             return true;
         }
@@ -132,14 +145,10 @@ bool is_plain(PyObject* object) {
 // The order of elements must be known for every frozenset before anything is added.
 bool frozensets_ordered(PyObject* object, PyObject* twin, std::unordered_set<PyObject*>* seen) {
     if (twin == nullptr || is_external(object) || !seen->insert(object).second) return true;
-    if (PyTuple_CheckExact(object)) {
-        if (!PyTuple_CheckExact(twin) || PyTuple_GET_SIZE(twin) != PyTuple_GET_SIZE(object)) {
-            return false;
-        }
-        for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(object); ++i) {
-            if (!frozensets_ordered(PyTuple_GET_ITEM(object, i), PyTuple_GET_ITEM(twin, i), seen)) {
-                return false;
-            }
+    if (is_sequence(object)) {
+        if (Py_TYPE(twin) != Py_TYPE(object) || item_count(twin) != item_count(object)) return false;
+        for (size_t i = 0; i < item_count(object); ++i) {
+            if (!frozensets_ordered(item(object, i), item(twin, i), seen)) return false;
         }
         return true;
     }
@@ -167,7 +176,7 @@ class ObjectGraph::Visitor {
         if (is_interned_string(object)) return {interned(object), 0};
         const auto known = seen_.find(object);
         if (known != seen_.end()) return {known->second, 0};
-        if (PyTuple_CheckExact(object)) return {tuple(object, twin, region_hint), 0};
+        if (is_sequence(object)) return {sequence(object, twin, region_hint), 0};
         if (PyFrozenSet_CheckExact(object)) return {frozenset(object, twin), 0};
         if (PyCode_Check(object)) return {code(object, twin), 0};
         return {leaf(object, region_hint), 0};
@@ -237,17 +246,19 @@ class ObjectGraph::Visitor {
         return node;
     }
 
-    uint32_t tuple(PyObject* object, PyObject* twin, RegionKind hint) {
+    uint32_t sequence(PyObject* object, PyObject* twin, RegionKind hint) {
         const RegionKind region =
             hint == RegionKind::kTupleNames ? RegionKind::kTupleNames : RegionKind::kTupleConsts;
-        const uint32_t node = add(object, TypeIndex::kTuple, region, interp::tuple_size(object));
-        const auto count = static_cast<size_t>(PyTuple_GET_SIZE(object));
+        const uint32_t node =
+            PySlice_Check(object)
+                ? add(object, TypeIndex::kSlice, RegionKind::kTupleConsts, sizeof(PySliceObject))
+                : add(object, TypeIndex::kTuple, region, interp::tuple_size(object));
+        const size_t count = item_count(object);
         const uint32_t first = reserve_references(node, count);
         for (size_t i = 0; i < count; ++i) {
-            const auto index = static_cast<Py_ssize_t>(i);
-            PyObject* twin_item = twin == nullptr ? nullptr : PyTuple_GET_ITEM(twin, index);
+            PyObject* twin_item = twin == nullptr ? nullptr : item(twin, i);
             graph_->references_[first + i] =
-                visit(PyTuple_GET_ITEM(object, index), twin_item, RegionKind::kTupleConsts);
+                visit(item(object, i), twin_item, RegionKind::kTupleConsts);
         }
         return node;
     }
@@ -264,9 +275,23 @@ class ObjectGraph::Visitor {
         return node;
     }
 
+    static bool has_name(const PyCodeObject* code, const char* name) {
+        for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(code->co_names); ++i) {
+            if (PyUnicode_CompareWithASCIIString(PyTuple_GET_ITEM(code->co_names, i), name) == 0) {
+                return true;
+            }
+        }
+        return false;
+    }
+
     // Where a compiler puts the docstring: the first constant of a function or module, the second
-    // of a class (after its qualified name). A wrong guess costs locality only.
+    // of a class (after its qualified name). A wrong guess costs locality only. From 3.14 on the first
+    // constant of a function without one is any other.
     static Py_ssize_t docstring_index(const PyCodeObject* code) {
+#ifdef CO_HAS_DOCSTRING
+        if (!runs_once(code) && (code->co_flags & CO_HAS_DOCSTRING) == 0) return -1;
+#endif
+        if (runs_once(code) && !has_name(code, "__doc__")) return -1;
         PyObject* consts = code->co_consts;
         for (Py_ssize_t i = 0; i < 2 && i < PyTuple_GET_SIZE(consts); ++i) {
             PyObject* constant = PyTuple_GET_ITEM(consts, i);

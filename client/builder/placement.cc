@@ -57,7 +57,8 @@ bool is_mangled(std::string_view name) {
 }
 
 constexpr bool has_slots(TypeIndex type) {
-    return type == TypeIndex::kTuple || type == TypeIndex::kFrozenset || type == TypeIndex::kCode;
+    return type == TypeIndex::kTuple || type == TypeIndex::kFrozenset ||
+           type == TypeIndex::kSlice || type == TypeIndex::kCode;
 }
 
 }  // namespace
@@ -280,13 +281,17 @@ void Placement::visit_constant(std::string_view module, uint32_t constant, bool 
     visit_code(module, constant, this_runs);
 }
 
-// What hashing a code object hashes: constants, docstrings among them, and tables.
+// What hashing a code object hashes: constants, docstrings among them, and tables; where tuples remember
+// it, also those that hold its constants and names.
 void Placement::heat_all_below(uint32_t code) {
     const Reference* members = graph_.references(node(code));
     for (uint32_t i = 0; i < node(code).reference_count; ++i) {
         const uint32_t member = members[i].node;
         if (member == Reference::kExternal) continue;
-        if (node(member).type == TypeIndex::kBytes) heat(member);
+        if (node(member).type == TypeIndex::kBytes ||
+            (interp::kTuplesHaveHash && node(member).type == TypeIndex::kTuple)) {
+            heat(member);
+        }
         if (interp::kCodePointers[i] != offsetof(PyCodeObject, co_consts)) continue;
         const Reference* constants = graph_.references(node(member));
         for (uint32_t c = 0; c < node(member).reference_count; ++c) {
@@ -301,7 +306,10 @@ bool Placement::is_hashed(const Node& string, bool looked_up) const {
     constexpr uint64_t kLongestKey = 96;  // bytes of the object
     if (looked_up) return true;
     if (graph_.is_noted_as_hashed(string)) return true;
-    if (string.region == RegionKind::kStrDoc || string.size > kLongestKey) return false;
+    // The docstring of a class gets its UTF-8 form when the class is made (type_new_set_doc() in
+    // Objects/typeobject.c), which of ASCII is the string itself.
+    if (string.region == RegionKind::kStrDoc) return !PyUnicode_IS_ASCII(string.source);
+    if (string.size > kLongestKey) return false;
     if (string.type != TypeIndex::kStr || module_popularity_ == 0) return true;
     return profile_.has_key(text_of(string.source));
 }
@@ -331,7 +339,9 @@ void Placement::heat_strings_below(uint32_t number, bool looked_up) {
         if (is_hashed(here, looked_up)) heat(number);
         return;
     }
-    if (here.type != TypeIndex::kTuple && here.type != TypeIndex::kFrozenset) return;
+    if (here.type == TypeIndex::kCode) return;
+    // Of constant tuples many are keys.
+    if (interp::kTuplesHaveHash && here.type == TypeIndex::kTuple && !looked_up) heat(number);
     const Reference* items = graph_.references(here);
     for (uint32_t i = 0; i < here.reference_count; ++i) {
         if (items[i].node != Reference::kExternal) heat_strings_below(items[i].node, looked_up);

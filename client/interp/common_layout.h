@@ -1,6 +1,7 @@
 // Layouts that all supported versions share, checked against the headers of the one at hand.
-// Sources: Include/cpython/{bytesobject,tupleobject,setobject,floatobject,complexobject}.h and
-// Include/object.h of 3.11.2 and 3.13.5; Include/internal/pycore_gc.h for the collector's header.
+// Sources: Include/cpython/{bytesobject,tupleobject,setobject,floatobject,complexobject}.h,
+// Include/sliceobject.h and Include/object.h of 3.11.2, 3.13.5 and 3.14.8;
+// Include/internal/pycore_gc.h for the collector's header.
 #pragma once
 
 #include "client/interp/interp.h"
@@ -20,6 +21,24 @@ inline size_t tuple_size(PyObject* tuple) {
 inline PyCodeObject* new_code(const PyCodeObject* like) {
     return PyObject_NewVar(PyCodeObject, &PyCode_Type, Py_SIZE(like));
 }
+
+// From 3.14 on they remember their hash, once it has been asked for.
+inline constexpr bool kTuplesHaveHash = kTupleItems != sizeof(PyVarObject);
+inline void reset_tuple(void* copy) {
+    constexpr Py_hash_t unknown = -1;
+    if (kTuplesHaveHash) {
+        std::memcpy(static_cast<char*>(copy) + sizeof(PyVarObject), &unknown, sizeof unknown);
+    }
+}
+
+#ifndef PYCDS_TUPLE_FIELDS
+#define PYCDS_TUPLE_FIELDS \
+    { PYCDS_FIELD(PyTupleObject, ob_base), PYCDS_FIELD(PyTupleObject, ob_item) }
+#endif
+
+// Slices, which are constants from 3.14 on: three slots.
+inline constexpr size_t kSliceItems = offsetof(PySliceObject, start);
+inline constexpr size_t kSliceItemCount = 3;
 
 // Bytes: one NUL after the contents.
 inline constexpr size_t kBytesData = offsetof(PyBytesObject, ob_sval);
@@ -57,8 +76,10 @@ inline constexpr size_t kFrozensetSize = (sizeof(PySetObject) + 7) / 8 * 8;
 static_assert(sizeof(PyObject) == 16 && offsetof(PyObject, ob_type) == 8);
 static_assert(covers({PYCDS_FIELD(PyVarObject, ob_base), PYCDS_FIELD(PyVarObject, ob_size)}, 0,
                      sizeof(PyVarObject), alignof(PyVarObject)));
-static_assert(covers({PYCDS_FIELD(PyTupleObject, ob_base), PYCDS_FIELD(PyTupleObject, ob_item)}, 0,
-                     sizeof(PyTupleObject), alignof(PyTupleObject)));
+static_assert(covers(PYCDS_TUPLE_FIELDS, 0, sizeof(PyTupleObject), alignof(PyTupleObject)));
+static_assert(covers({PYCDS_FIELD(PySliceObject, ob_base), PYCDS_FIELD(PySliceObject, start),
+                      PYCDS_FIELD(PySliceObject, stop), PYCDS_FIELD(PySliceObject, step)},
+                     0, sizeof(PySliceObject), alignof(PySliceObject)));
 static_assert(covers({PYCDS_FIELD(PyFloatObject, ob_base), PYCDS_FIELD(PyFloatObject, ob_fval)}, 0,
                      sizeof(PyFloatObject), alignof(PyFloatObject)));
 static_assert(covers({PYCDS_FIELD(PyComplexObject, ob_base), PYCDS_FIELD(PyComplexObject, cval)}, 0,
@@ -77,5 +98,7 @@ inline constexpr unsigned long long kLayoutDigest = digest_of(
     {PYCDS_FIELD(PyTupleObject, ob_item), PYCDS_FIELD(PySetObject, table),
      PYCDS_FIELD(PySetObject, smalltable), PYCDS_FIELD(PyFloatObject, ob_fval)},
     kVersionLayoutDigest);
+
+#undef PYCDS_TUPLE_FIELDS
 
 }  // namespace pycds::interp

@@ -15,6 +15,8 @@ namespace pycds::interp {
 // (Include/object.h); any other immortal value is incremented until it saturates.
 inline constexpr uint64_t kImageRefcount = 0xffffffffU;
 static_assert(kImageRefcount == kValidated.refcount);
+inline constexpr uint64_t kImmortalRefcount = kImageRefcount;
+inline constexpr bool kImageStringsAreStatic = false;
 
 }  // namespace pycds::interp
 

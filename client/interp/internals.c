@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "internal/pycore_interp.h"
+#include "internal/pycore_pyhash.h"
 #include "internal/pycore_runtime.h"
 
 #if PY_VERSION_HEX >= 0x030b0000 && PY_VERSION_HEX < 0x030c0000
@@ -14,8 +15,18 @@
 #include "client/interp/internals_3_12.h"
 #elif PY_VERSION_HEX >= 0x030d0000 && PY_VERSION_HEX < 0x030e0000
 #include "client/interp/internals_3_13.h"
+#elif PY_VERSION_HEX >= 0x030e0000 && PY_VERSION_HEX < 0x030f0000
+#include "client/interp/internals_3_14.h"
 #else
 #error "no client/interp/internals_3_NN.h describes this CPython version"
+#endif
+
+#ifndef VERSION_YOUNG_COUNT
+/* Allocations less deallocations since the last collection, of `struct _gc_runtime_state*`. */
+#define VERSION_YOUNG_COUNT(gc) ((gc)->generations[0].count)
+#endif
+#ifndef VERSION_HASH_BYTES
+#define VERSION_HASH_BYTES _Py_HashBytes
 #endif
 
 int pycds_import_is_watched(void) {
@@ -55,10 +66,12 @@ PyObject* pycds_interned_dict(void) {
 }
 
 void pycds_intern_hashed_names(void) {
+#ifndef VERSION_HAS_NO_HASHED_NAMES
     for (size_t i = 0; i < sizeof version_hashed_names / sizeof *version_hashed_names; ++i) {
         /* Interning computes the hash. The reference is for the life of the process. */
         if (PyUnicode_InternFromString(version_hashed_names[i]) == NULL) PyErr_Clear();
     }
+#endif
 }
 
 int pycds_is_slot_name(PyObject* string) {
@@ -98,17 +111,21 @@ void pycds_defer_collection(int allocations) {
     struct _gc_runtime_state* gc = &PyThreadState_Get()->interp->gc;
     if (allocations == 0) {
         /* Also where somebody has begun to watch meanwhile. */
-        if (gc->generations[0].count < 0) gc->generations[0].count = 0;
+        if (VERSION_YOUNG_COUNT(gc) < 0) VERSION_YOUNG_COUNT(gc) = 0;
         return;
     }
     if (gc->debug != 0 || (gc->callbacks != NULL && PyList_GET_SIZE(gc->callbacks) != 0)) return;
-    gc->generations[0].count = -allocations;
+    VERSION_YOUNG_COUNT(gc) = -allocations;
 }
 
+#ifdef VERSION_WATCHES_DICTS
+uint64_t pycds_dict_version(PyObject* dict) { return version_dict_version(dict); }
+#else
 #pragma GCC diagnostic push
 #pragma GCC diagnostic ignored "-Wdeprecated-declarations" /* for programs; here exactly X.Y.Z is known */
 uint64_t pycds_dict_version(PyObject* dict) { return ((PyDictObject*)dict)->ma_version_tag; }
 #pragma GCC diagnostic pop
+#endif
 
 uint64_t pycds_type_version(PyTypeObject* type) {
     /* A look-up gives it one (assign_version_tag() in Objects/typeobject.c). */
@@ -123,6 +140,8 @@ int pycds_is_finalizing(void) {
 void *pycds_allocate_dict_keys(size_t size) { return version_allocate_dict_keys(size); }
 
 void pycds_free_dict_keys(void *keys) { version_free_dict_keys(keys); }
+
+Py_hash_t pycds_hash_bytes(const void* bytes, Py_ssize_t size) { return VERSION_HASH_BYTES(bytes, size); }
 
 int pycds_in_main_interpreter(void) {
     return PyInterpreterState_Get() == PyInterpreterState_Main();

@@ -53,8 +53,8 @@ int pycds_is_static_string(PyObject *object);
  * on, or, with 0, no longer wait; unless somebody watches collections (gc.callbacks, gc.set_debug()). */
 void pycds_defer_collection(int allocations);
 
-/* A number that changes whenever a dict, or what a class or its bases have in their namespaces, changes.
- * That of a class is 0, which never counts as unchanged, if CPython has run out of numbers. */
+/* A number that changes whenever a dict, or what a class or its bases have in their namespaces, changes; or 0,
+ * which never counts as unchanged, where CPython has no number left. It may change without a reason. */
 uint64_t pycds_dict_version(PyObject *dict);
 uint64_t pycds_type_version(PyTypeObject *type);
 
@@ -65,6 +65,9 @@ int pycds_is_finalizing(void);
  * to (new_keys_object() and free_keys_object() in Objects/dictobject.c). */
 void *pycds_allocate_dict_keys(size_t size);
 void pycds_free_dict_keys(void *keys);
+
+/* The hash of a string or bytes object with these contents, in this process. */
+Py_hash_t pycds_hash_bytes(const void *bytes, Py_ssize_t size);
 
 /* Is the calling thread in the main interpreter? */
 int pycds_in_main_interpreter(void);

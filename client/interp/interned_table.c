@@ -1,7 +1,7 @@
 /* See interned_table.h. Sources: struct _dictkeysobject and PyDictKeyEntry in
  * Include/internal/pycore_dict.h, lookdict_index() and dictresize() in
- * Objects/dictobject.c, unicode_hash() in Objects/unicodeobject.c; alike in 3.11.2, 3.12.1 and 3.13.5.
- * _Py_hashtable_t: Include/internal/pycore_hashtable.h and Python/hashtable.c, alike since 3.9. */
+ * Objects/dictobject.c, unicode_hash() in Objects/unicodeobject.c; alike in 3.11.2, 3.12.1, 3.13.5 and
+ * 3.14.8. _Py_hashtable_t: Include/internal/pycore_hashtable.h and Python/hashtable.c, alike since 3.9. */
 #define Py_BUILD_CORE 1
 #include "client/interp/interned_table.h"
 
@@ -9,7 +9,6 @@
 
 #include "internal/pycore_dict.h"
 #include "internal/pycore_hashtable.h"
-#include "internal/pycore_pyhash.h"
 #include "client/interp/internals.h"
 
 #define PERTURB_SHIFT 5 /* Objects/dictobject.c */
@@ -21,8 +20,8 @@ static PyDictKeysObject* keys_of(PyObject* dict) {
 Py_hash_t pycds_string_hash(PyObject* string) {
     const Py_hash_t known = ((PyASCIIObject*)string)->hash;
     if (known != -1) return known;
-    return _Py_HashBytes(PyUnicode_DATA(string),
-                         PyUnicode_GET_LENGTH(string) * (Py_ssize_t)PyUnicode_KIND(string));
+    return pycds_hash_bytes(PyUnicode_DATA(string),
+                            PyUnicode_GET_LENGTH(string) * (Py_ssize_t)PyUnicode_KIND(string));
 }
 
 static Py_ssize_t index_at(const PyDictKeysObject* keys, size_t at) {

@@ -13,6 +13,7 @@
 //   reset_code(copy, v)    clears what a process may have written, sets co_version
 //   reset_str(copy, i)     clears hash and caches; marks it as interned or not
 //   make_immortal(str)     a heap string of the process shall never be freed
+//   PYCDS_TUPLE_FIELDS     fields of a tuple, if they are more than its items
 //   kVersionLayoutDigest   digest of the field lists
 //
 // plus static assertions that the lists cover the structs. Nothing else says PY_VERSION_HEX.
@@ -26,6 +27,8 @@
 #include "client/interp/cpython_3_12.h"
 #elif PY_VERSION_HEX >= 0x030d0000 && PY_VERSION_HEX < 0x030e0000
 #include "client/interp/cpython_3_13.h"
+#elif PY_VERSION_HEX >= 0x030e0000 && PY_VERSION_HEX < 0x030f0000
+#include "client/interp/cpython_3_14.h"
 #else
 #error "no client/interp/cpython_3_NN.h describes this CPython version"
 #endif

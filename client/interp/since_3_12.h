@@ -1,6 +1,7 @@
 // What CPython has had in common since 3.12, when objects became immortal. Included by those versions'
-// headers, which say kImageRefcount before. Sources: Include/cpython/{unicodeobject,longintrepr}.h of
-// 3.12.1, 3.13.0 and 3.13.5.
+// headers, which before it say kImageRefcount, kImmortalRefcount (the first 8 bytes of an immortal string on the
+// heap), and kImageStringsAreStatic. Sources: Include/cpython/{unicodeobject,longintrepr}.h of 3.12.1, 3.13.0,
+// 3.13.5 and 3.14.8.
 #pragma once
 
 #include <cstdint>
@@ -93,7 +94,7 @@ inline void reset_str(void* copy, bool interned) {
     std::memset(state + 1, 0, sizeof(uint64_t) - 1);
     ascii->hash = -1;
     ascii->state.interned = interned ? 2 : 0;
-    ascii->state.statically_allocated = 0;
+    ascii->state.statically_allocated = kImageStringsAreStatic;
     if (!ascii->state.ascii) {
         auto* compact = static_cast<PyCompactUnicodeObject*>(copy);
         compact->utf8 = nullptr;
@@ -104,11 +105,12 @@ inline void reset_str(void* copy, bool interned) {
 // `str` is an interned heap string of the process: what immortalize_interned() does to it
 // (SSTATE_INTERNED_IMMORTAL).
 inline void make_immortal(PyObject* str) {
-    str->ob_refcnt = kImageRefcount;
+    std::memcpy(static_cast<void*>(str), &kImmortalRefcount, sizeof kImmortalRefcount);
     reinterpret_cast<PyASCIIObject*>(str)->state.interned = 2;
 }
 
-// Bytes of an int object with its digits (lv_tag >> _PyLong_NON_SIZE_BITS is their number).
+// Bytes of an int object with its digits (lv_tag >> _PyLong_NON_SIZE_BITS is their number). Those
+// that the third bit marks as small (3.14) are the interpreter's own.
 inline size_t int_size(PyObject* value) {
     const size_t digits = reinterpret_cast<PyLongObject*>(value)->long_value.lv_tag >> 3;
     return offsetof(PyLongObject, long_value.ob_digit) + (digits == 0 ? 1 : digits) * sizeof(digit);

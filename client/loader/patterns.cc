@@ -67,6 +67,9 @@ PyObject* find_entry(PyObject* pattern, PyObject* flags_object, uint32_t flags) 
     return nullptr;
 }
 
+// Is it the version noted before, of a thing that has versions?
+bool is_version(uint64_t version, uint64_t noted) { return version != 0 && version == noted; }
+
 // A list of the 32-bit words in a bytes object.
 PyObject* list_of_words(PyObject* bytes) {
     const Py_ssize_t count = PyBytes_GET_SIZE(bytes) / static_cast<Py_ssize_t>(sizeof(uint32_t));
@@ -164,13 +167,12 @@ bool PatternServer::note_versions() {
 }
 
 bool PatternServer::unchanged() const {
-    if (pycds_dict_version(compiler_globals_) != compiler_version_ ||
-        pycds_dict_version(parser_globals_) != parser_version_) {
+    if (!is_version(pycds_dict_version(compiler_globals_), compiler_version_) ||
+        !is_version(pycds_dict_version(parser_globals_), parser_version_)) {
         return false;
     }
     for (size_t i = 0; i < kClasses; ++i) {
-        const uint64_t version = pycds_type_version(classes_[i]);
-        if (version == 0 || version != class_versions_[i]) return false;
+        if (!is_version(pycds_type_version(classes_[i]), class_versions_[i])) return false;
     }
     return PyDict_GetItemWithError(PyModule_GetDict(engine_module_), compile_name_) == engine_;
 }

@@ -149,6 +149,11 @@ bool Relocator::work_off() {
             const uint64_t items = offset + interp::kTupleItems;
             ok_ = count <= (header_.objects_end - items) / sizeof(PyObject*);
             for (uint64_t i = 0; ok_ && i < count; ++i) slot(items + i * sizeof(PyObject*), copied);
+        } else if (here == relocation_.type_here(number_of(TypeIndex::kSlice))) {
+            const uint64_t items = offset + interp::kSliceItems;
+            for (size_t i = 0; i < interp::kSliceItemCount; ++i) {
+                slot(items + i * sizeof(PyObject*), copied);
+            }
         } else {
             for (const size_t pointer : interp::kCodePointers) slot(offset + pointer, copied);
         }
@@ -162,7 +167,8 @@ void Relocator::visit(uint64_t offset) {
     if (number == Relocation::kTypes) return;
     if (number == number_of(TypeIndex::kStr) && image_.is_listed(offset)) return;
     const bool copied = image_.is_copied(offset);
-    if (number == number_of(TypeIndex::kTuple) || number == number_of(TypeIndex::kCode)) {
+    if (number == number_of(TypeIndex::kTuple) || number == number_of(TypeIndex::kSlice) ||
+        number == number_of(TypeIndex::kCode)) {
         if ((copied || !relocation_.types_moved()) && !image_.note_right(offset)) return;
         push(offset);
     }

@@ -25,6 +25,7 @@ class Copier {
         switch (static_cast<TypeIndex>(image_.relocation().type_number(type))) {
             case TypeIndex::kCode: return code(offset, depth);
             case TypeIndex::kTuple: return tuple(offset, depth);
+            case TypeIndex::kSlice: return slice(offset, depth);
             case TypeIndex::kBytes: {
                 auto* bytes = image_.at<PyBytesObject>(offset);
                 const Py_ssize_t size = reinterpret_cast<const PyVarObject*>(source)->ob_size;
@@ -68,6 +69,20 @@ class Copier {
                 PyTuple_SET_ITEM(copy, i, value);
             }
         }
+        return copy;
+    }
+
+    PyObject* slice(uint64_t offset, int depth) {
+        PyObject* items[interp::kSliceItemCount] = {};
+        PyObject* copy = nullptr;
+        bool ok = true;
+        for (size_t i = 0; ok && i < interp::kSliceItemCount; ++i) {
+            const uint64_t at = offset + interp::kSliceItems + i * sizeof(PyObject*);
+            items[i] = referred(*image_.at<uint64_t>(at), depth);
+            ok = items[i] != nullptr;
+        }
+        if (ok) copy = PySlice_New(items[0], items[1], items[2]);
+        for (PyObject* item : items) Py_XDECREF(item);
         return copy;
     }
 

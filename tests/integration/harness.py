@@ -60,6 +60,13 @@ def interpreters():
     return sorted(name for name in names if re.search(r"/python3\.[0-9]+$", name))
 
 
+def python_version():
+    """(major, minor) of the interpreter under test."""
+    answer = subprocess.run([PYTHON, "-c", "import sys; print(*sys.version_info[:2])"],
+                            env=clean_environment(), stdout=subprocess.PIPE, check=True)
+    return tuple(int(number) for number in answer.stdout.split())
+
+
 def have_workload():
     answer = subprocess.run([PYTHON, "-c", WORKLOAD], env=clean_environment(),
                             stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=False)

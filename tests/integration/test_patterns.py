@@ -11,15 +11,15 @@ PATTERNS = os.path.join(HERE, "patterns.py")
 
 # Patterns of archived modules, which an image has.
 SEARCH = r"""
-import re, sys, tokenize
+import re, sys, xml.etree.ElementPath
 def served():
     try: import _pycds
     except ImportError: return 0
     return _pycds.stats()['patterns']
-KNOWN = tokenize.cookie_re.pattern, int(re.ASCII)
+KNOWN = xml.etree.ElementPath.xpath_tokenizer_re.pattern, 0
 def fresh(flags=None):
     re.purge()
-    return re.compile(''.join(list(KNOWN[0])), KNOWN[1] if flags is None else flags)
+    return re.compile(KNOWN[0][:1] + KNOWN[0][1:], KNOWN[1] if flags is None else flags)
 """
 
 

@@ -88,6 +88,7 @@ class Checker {
     uint64_t next_object(uint64_t word, uint64_t end) const;
     Verdict check_content(const ObjectLayout& layout, uint64_t object, uint64_t end) const;
     bool null_word(uint64_t word) const;
+    bool unknown_hash(uint64_t word) const;
     bool all_marked(uint64_t first, uint64_t count, uint64_t end) const;
     bool none_marked(uint64_t first, uint64_t end) const;
     bool good_str(const ObjectLayout& layout, uint64_t object, uint64_t room) const;

@@ -9,7 +9,7 @@ namespace pycds::image {
 
 struct ObjectLayout {
     uint32_t minor;              // of CPython 3
-    uint32_t tuple_items;        // offset of the first item
+    uint32_t tuple_items;        // offset of the first item; a hash comes before it (3.14) if that is not 24
     uint32_t ascii_data;         // offset of the characters of an ASCII string
     uint32_t compact_data;       // of those of any other
     uint32_t code_nlocalsplus;   // int
@@ -24,6 +24,7 @@ inline constexpr ObjectLayout kObjectLayouts[] = {
     {11, 24, 48, 72, 76, 68, 168, 184, uint64_t{1} << 40, false},
     {12, 24, 40, 56, 72, 64, 176, 192, 0xffffffff, true},
     {13, 24, 40, 56, 72, 64, 184, 200, 0xffffffff, true},
+    {14, 32, 40, 56, 72, 64, 192, 208, 0xc0000000 | uint64_t{5} << 48, true},
 };
 
 // The layout of a version (PY_VERSION_HEX), or nullptr: then the validator takes objects for words,
@@ -40,6 +41,7 @@ constexpr const ObjectLayout* object_layout(uint32_t hexversion) {
 inline constexpr uint32_t kObjectSize = 16;  // ob_size, length, lv_tag
 inline constexpr uint32_t kBytesData = 32;
 inline constexpr uint32_t kIntDigits = 24;
+inline constexpr uint32_t kTupleHash = 24;
 inline constexpr uint32_t kStrHash = 24;
 inline constexpr uint32_t kStrState = 32;     // 32 bits:
 inline constexpr uint32_t kStrKindShift = 2;  //   three of them bytes of a character

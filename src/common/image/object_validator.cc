@@ -77,7 +77,8 @@ Verdict Checker::check_content(const ObjectLayout& layout, uint64_t object, uint
         case TypeIndex::kTuple: {
             const uint64_t size = load_word(object + kObjectSize / 8);
             good = !marked(object + kObjectSize / 8) &&
-                   all_marked(object + layout.tuple_items / 8, size, end);
+                   all_marked(object + layout.tuple_items / 8, size, end) &&
+                   (layout.tuple_items == kTupleHash || unknown_hash(object + kTupleHash / 8));
             break;
         }
         case TypeIndex::kFrozenset:
@@ -92,6 +93,10 @@ Verdict Checker::check_content(const ObjectLayout& layout, uint64_t object, uint
 
 bool Checker::null_word(uint64_t word) const {
     return !marked(word) && load_word(word) == 0;
+}
+
+bool Checker::unknown_hash(uint64_t word) const {
+    return !marked(word) && load_word(word) == ~uint64_t{0};
 }
 
 bool Checker::all_marked(uint64_t first, uint64_t count, uint64_t end) const {

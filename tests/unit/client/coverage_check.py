@@ -21,7 +21,8 @@ ALTERATIONS = [
     ("cpython/unicodeobject.h", "Py_hash_t hash;", "Py_hash_t hash; void *invented;"),
     ("cpython/setobject.h", "PyObject *weakreflist;", "PyObject *weakreflist; int invented;"),
     ("setobject.h", "PyObject *weakreflist;", "PyObject *weakreflist; int invented;"),
-    ("cpython/tupleobject.h", "PyObject *ob_item[1];", "Py_hash_t ob_hash; PyObject *ob_item[1];"),
+    ("cpython/tupleobject.h", "PyObject *ob_item[1];", "Py_hash_t invented; PyObject *ob_item[1];"),
+    ("sliceobject.h", "PyObject *start, *stop, *step;", "PyObject *start, *stop, *step, *invented;"),
     ("cpython/longintrepr.h", "digit ob_digit[1];", "int flags; digit ob_digit[1];"),
 ]
 

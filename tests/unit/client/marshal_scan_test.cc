@@ -41,7 +41,7 @@ TEST(MarshalScan, ScalarsAreWhole) {
         "l" + u32(static_cast<uint32_t>(-2)) + "aabb", std::string("g") + std::string(8, 'x'),
         std::string("y") + std::string(16, 'x'), "u" + u32(3) + "abc", "Z\x02xy",
         "a" + u32(1) + "x", "A" + u32(1) + "x", "t" + u32(1) + "x", "f\x03" "1.5",
-        "x\x01" "1\x01" "2", "r" + u32(0)};
+        "x\x01" "1\x01" "2", "r" + u32(0), ":NNi" + u32(2)};
     for (const std::string& value : values) {
         EXPECT_TRUE(scan(value).ok) << value[0];
         for (size_t cut = 0; cut < value.size(); ++cut) {
@@ -60,6 +60,15 @@ TEST(MarshalScan, FindsFrozensetsInConstantsOfConstants) {
     EXPECT_FALSE(result.nested_frozenset);
     ASSERT_EQ(result.frozensets.size(), 3U);
     for (const size_t at : result.frozensets) EXPECT_EQ(outer[at] & 0x7f, '>');
+}
+
+TEST(MarshalScan, FindsFrozensetsBesideAndInSlices) {
+    const std::string set = ">" + u32(1) + "N";
+    const std::string flagged(1, static_cast<char>(':' | 0x80));
+    const MarshalScan result = scan(")\x03:NNN" + set + flagged + "N" + set + "N");
+    ASSERT_TRUE(result.ok);
+    EXPECT_EQ(result.frozensets.size(), 2U);
+    EXPECT_FALSE(result.nested_frozenset);
 }
 
 TEST(MarshalScan, TellsNestedFrozensets) {
