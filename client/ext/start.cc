@@ -102,7 +102,7 @@ void write_stats() {
             static_cast<unsigned long long>(server.misses(miss)));
         separator = ", ";
     }
-    add("}}\n");
+    add("%s", "}}\n");
     const UniqueFd file(open(stats_file, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0644));
     if (file) [[maybe_unused]]
         const ssize_t written = write(file.get(), line, size);
