@@ -47,6 +47,8 @@ TEXTS = [
 
 def sources():
     for directory in (sysconfig.get_path("stdlib"), "/usr/lib/python3/dist-packages"):
+        if directory not in sys.path:
+            continue
         for where, directories, files in os.walk(directory):
             directories[:] = sorted(
                 d for d in directories if d not in (

@@ -84,6 +84,7 @@ class Tenants(SystemCase):
         count, done = json.loads(self.machine.run(PYTHON, "-c", POISON, self.ask(), user="alice").stdout)
         self.assertGreater(count, 0)
         self.assertEqual(done, [])
+        self.addCleanup(self.machine.run, "rm", "-rf", "/home/alice/json")
         self.machine.run("sh", "-c", "mkdir -p ~/json && echo 'raise SystemExit(7)' >~/json/__init__.py",
                          user="alice")
         said = self.denied("env", "PYTHONPATH=/home/alice", "pycdsctl", "build", "json")
