@@ -192,7 +192,7 @@ def measure(python, daemon, options):
                              env=processes.CLEAN, stdout=subprocess.PIPE, text=True).stdout.strip()
     environment = daemon.environments(python)
     if options.build:
-        daemon.build_machine(python, "/nonexistent")
+        daemon.build_machine(python, ("off", "on"), "/nonexistent")
     print("Python %s, %s, %d processors\n" % (version, python, os.cpu_count()))
     result = {"python": python, "version": version}
 

@@ -82,21 +82,33 @@ class Arithmetic(unittest.TestCase):
 class ShortRun(harness.PythonCase):
     daemon_options = ("--user",)
 
-    def bench(self, *arguments):
-        file = os.path.join(self.daemon.directory, "result")
+    def measured(self, program, *arguments):
+        file = os.path.join(self.daemon.directory, "result.json")
         answer = subprocess.run(
             [sys.executable, "-I", "-B", "-c", "import sys, runpy; sys.path.insert(0, %r); "
              "del sys.argv[0]; runpy.run_path(sys.argv[0], run_name='__main__')" % BENCH,
-             os.path.join(BENCH, "pycds_bench.py"), "--ctl", harness.PYCDSCTL, "--socket",
-             self.daemon.socket, "--python", self.python, "--json", file + ".json",
-             "--svg", file + ".svg", *arguments],
+             os.path.join(BENCH, program), "--ctl", harness.PYCDSCTL, "--socket",
+             self.daemon.socket, "--python", self.python, "--json", file, *arguments],
             env=harness.clean_environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE,
             text=True, timeout=harness.DEADLINE, check=False)
         self.assertEqual(answer.returncode, 0, answer.stdout + answer.stderr)
-        with open(file + ".json") as stream:
+        with open(file) as stream:
             (interpreter,) = json.load(stream)["interpreters"]
-        ElementTree.parse(file + ".svg")
         return interpreter, answer.stdout
+
+    def bench(self, *arguments):
+        file = os.path.join(self.daemon.directory, "result.svg")
+        result = self.measured("pycds_bench.py", "--svg", file, *arguments)
+        ElementTree.parse(file)
+        return result
+
+    @unittest.skipUnless(harness.have_workload(), "flask, requests and pymongo are not installed")
+    def test_stopped(self):
+        interpreter, text = self.measured("storm.py", "--storms", "0", "--rounds", "2", "--stops", "3",
+                                          "--nice", "0")
+        self.assertIn("daemon stopped", text)
+        self.assertEqual({mode: len(values) for mode, values in interpreter["stopped"].items()},
+                         {"off": 3, "stopped": 3, "no socket": 3})
 
     def test_time_and_memory(self):
         arguments = ("--import", "json, argparse", "--case", "empty", "--rounds", "1", "--live",
