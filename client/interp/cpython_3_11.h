@@ -7,6 +7,7 @@
 #include <cstring>
 
 #include "client/interp/coverage.h"
+#include "client/interp/since_3_11.h"
 #include "client/interp/validated_layout.h"
 
 namespace pycds::interp {
@@ -78,21 +79,6 @@ inline constexpr unsigned long long kVersionLayoutDigest = digest_of(
 #undef PYCDS_COMPACT_STR_FIELDS
 #undef PYCDS_INT_FIELDS
 
-inline constexpr size_t kCodePointers[] = {
-    offsetof(PyCodeObject, co_consts),          offsetof(PyCodeObject, co_names),
-    offsetof(PyCodeObject, co_exceptiontable),  offsetof(PyCodeObject, co_localsplusnames),
-    offsetof(PyCodeObject, co_localspluskinds), offsetof(PyCodeObject, co_filename),
-    offsetof(PyCodeObject, co_name),            offsetof(PyCodeObject, co_qualname),
-    offsetof(PyCodeObject, co_linetable),
-};
-
-inline constexpr size_t kCodeUnitSize = sizeof(_Py_CODEUNIT);
-
-inline size_t code_size(const PyCodeObject* code) {
-    return offsetof(PyCodeObject, co_code_adaptive) +
-           static_cast<size_t>(Py_SIZE(code)) * kCodeUnitSize;
-}
-
 // QUICKENING_INITIAL_WARMUP_VALUE of Include/internal/pycore_code.h: -QUICKENING_WARMUP_DELAY.
 inline constexpr short kInitialWarmup = -8;
 
@@ -106,11 +92,7 @@ inline void reset_code(PyCodeObject* copy, uint32_t /*co_version*/) {
     copy->_co_code = nullptr;
     copy->_co_linearray = nullptr;
     copy->co_extra = nullptr;
-    // Padding holds what malloc left there: not the same twice, and nobody's business.
-    constexpr size_t padding =
-        offsetof(PyCodeObject, _co_firsttraceable) + sizeof(copy->_co_firsttraceable);
-    std::memset(reinterpret_cast<char*>(copy) + padding, 0,
-                offsetof(PyCodeObject, co_extra) - padding);
+    clear_padding(copy);
 }
 
 // Nothing of others hangs on it, so that it may become again what it was when it was made.
@@ -127,19 +109,10 @@ inline bool str_is_disposable(PyObject* str) {
            reinterpret_cast<const PyCompactUnicodeObject*>(str)->utf8 == nullptr;
 }
 
-// An interned string keeps its mark (SSTATE_INTERNED_IMMORTAL), which becomes true when a client makes it
-// the canonical one; where none does, nobody gets to see it (docs/interning.md).
-//
 // `copy` is a copy of a compact, ready string. Caches are the runtime's to fill (by malloc), so an
 // image has none; for ASCII the UTF-8 form is the data itself.
 inline void reset_str(void* copy, bool interned) {
-    auto* ascii = static_cast<PyASCIIObject*>(copy);
-    // The named bits of `state` are its first eight; the rest, and the padding behind it, hold what
-    // malloc left there.
-    char* state = static_cast<char*>(copy) + offsetof(PyASCIIObject, state);
-    std::memset(state + 1, 0, sizeof(uint64_t) - 1);
-    ascii->hash = -1;
-    ascii->state.interned = interned ? 2 : 0;
+    auto* ascii = reset_str_header(copy, interned);
     ascii->wstr = nullptr;
     if (!ascii->state.ascii) {
         auto* compact = static_cast<PyCompactUnicodeObject*>(copy);

@@ -34,27 +34,13 @@ inline constexpr bool kImageStringsAreStatic = true;
 
 namespace pycds::interp {
 
-#define PYCDS_CODE_FIELDS                                                                        \
-    {                                                                                            \
-        PYCDS_FIELD(PyCodeObject, ob_base), PYCDS_FIELD(PyCodeObject, co_consts),                \
-            PYCDS_FIELD(PyCodeObject, co_names), PYCDS_FIELD(PyCodeObject, co_exceptiontable),   \
-            PYCDS_FIELD(PyCodeObject, co_flags), PYCDS_FIELD(PyCodeObject, co_argcount),         \
-            PYCDS_FIELD(PyCodeObject, co_posonlyargcount),                                       \
-            PYCDS_FIELD(PyCodeObject, co_kwonlyargcount),                                        \
-            PYCDS_FIELD(PyCodeObject, co_stacksize), PYCDS_FIELD(PyCodeObject, co_firstlineno),  \
-            PYCDS_FIELD(PyCodeObject, co_nlocalsplus), PYCDS_FIELD(PyCodeObject, co_framesize),  \
-            PYCDS_FIELD(PyCodeObject, co_nlocals), PYCDS_FIELD(PyCodeObject, co_ncellvars),      \
-            PYCDS_FIELD(PyCodeObject, co_nfreevars), PYCDS_FIELD(PyCodeObject, co_version),      \
-            PYCDS_FIELD(PyCodeObject, co_localsplusnames),                                       \
-            PYCDS_FIELD(PyCodeObject, co_localspluskinds),                                       \
-            PYCDS_FIELD(PyCodeObject, co_filename), PYCDS_FIELD(PyCodeObject, co_name),          \
-            PYCDS_FIELD(PyCodeObject, co_qualname), PYCDS_FIELD(PyCodeObject, co_linetable),     \
-            PYCDS_FIELD(PyCodeObject, co_weakreflist), PYCDS_FIELD(PyCodeObject, co_executors),  \
-            PYCDS_FIELD(PyCodeObject, _co_cached),                                               \
-            PYCDS_FIELD(PyCodeObject, _co_instrumentation_version),                              \
-            PYCDS_FIELD(PyCodeObject, _co_monitoring), PYCDS_FIELD(PyCodeObject, _co_unique_id), \
-            PYCDS_FIELD(PyCodeObject, _co_firsttraceable), PYCDS_FIELD(PyCodeObject, co_extra),  \
-            PYCDS_FIELD(PyCodeObject, co_code_adaptive)                                          \
+#define PYCDS_CODE_FIELDS                         \
+    {                                             \
+        PYCDS_CODE_FIELDS_TO_WEAKREFS,            \
+        PYCDS_FIELD(PyCodeObject, co_executors),  \
+        PYCDS_CODE_FIELDS_CACHED_TO_MONITORING,   \
+        PYCDS_FIELD(PyCodeObject, _co_unique_id), \
+        PYCDS_CODE_FIELDS_FROM_TRACEABLE          \
     }
 #define PYCDS_TUPLE_FIELDS                                                        \
     {                                                                             \
@@ -70,29 +56,18 @@ inline constexpr unsigned long long kVersionLayoutDigest =
     digest_of(PYCDS_CODE_FIELDS, kCommonLayoutDigest);
 
 #undef PYCDS_CODE_FIELDS
+#undef PYCDS_CODE_FIELDS_TO_WEAKREFS
+#undef PYCDS_CODE_FIELDS_CACHED_TO_MONITORING
+#undef PYCDS_CODE_FIELDS_FROM_TRACEABLE
 
 inline void reset_code(PyCodeObject* copy, uint32_t co_version) {
-    copy->co_version = co_version;
-    copy->co_weakreflist = nullptr;
+    reset_shared_code_fields(copy, co_version);
     copy->co_executors = nullptr;
-    copy->_co_cached = nullptr;
-    copy->_co_instrumentation_version = 0;
-    copy->_co_monitoring = nullptr;
     copy->_co_unique_id = 0;  // only free-threaded builds set it
-    copy->co_extra = nullptr;
-    // Padding holds what malloc left there: not the same twice, and nobody's business.
-    constexpr size_t padding =
-        offsetof(PyCodeObject, _co_firsttraceable) + sizeof(copy->_co_firsttraceable);
-    std::memset(reinterpret_cast<char*>(copy) + padding, 0,
-                offsetof(PyCodeObject, co_extra) - padding);
 }
 
-// Nothing of others hangs on it, so that it may become again what it was when it was made. What is
-// monitored has other instructions, which go with _co_monitoring.
 inline bool code_is_disposable(const PyCodeObject* code) {
-    return code->co_weakreflist == nullptr && code->co_extra == nullptr &&
-           code->co_executors == nullptr && code->_co_cached == nullptr &&
-           code->_co_monitoring == nullptr;
+    return shared_code_fields_are_disposable(code) && code->co_executors == nullptr;
 }
 
 }  // namespace pycds::interp

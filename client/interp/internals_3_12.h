@@ -2,17 +2,7 @@
  * tracemalloc,global_objects}.h of 3.12.1. */
 #pragma once
 
-static int version_import_is_watched(PyInterpreterState *interp) {
-    for (int tool = 0; tool < PY_MONITORING_TOOL_IDS; ++tool) {
-        if (interp->monitoring_tool_names[tool] != NULL) return 1;
-    }
-    return _PyRuntime.audit_hooks.head != NULL || _PyRuntime.tracemalloc.config.tracing != 0 ||
-           interp->active_code_watchers != 0;
-}
-
-static PyObject *version_interned_dict(PyInterpreterState *interp) {
-    return interp->cached_objects.interned_strings;
-}
+#include "client/interp/internals_since_3_12.h"
 
 /* Arguments of _PyDict_GetItemIdWithError() in Modules/_ctypes/_ctypes.c, which asserts that their hash is
  * known. */

@@ -4,18 +4,7 @@
 
 #include "internal/pycore_interp_structs.h"
 #include "internal/pycore_runtime_structs.h"
-
-static int version_import_is_watched(PyInterpreterState *interp) {
-    for (int tool = 0; tool < PY_MONITORING_TOOL_IDS; ++tool) {
-        if (interp->monitoring_tool_names[tool] != NULL) return 1;
-    }
-    return _PyRuntime.audit_hooks.head != NULL || _PyRuntime.tracemalloc.config.tracing != 0 ||
-           interp->active_code_watchers != 0;
-}
-
-static PyObject *version_interned_dict(PyInterpreterState *interp) {
-    return interp->cached_objects.interned_strings;
-}
+#include "client/interp/internals_since_3_12.h"
 
 /* Nothing takes a string's hash without computing it where it is not known. */
 #define VERSION_HAS_NO_HASHED_NAMES 1

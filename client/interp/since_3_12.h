@@ -1,6 +1,6 @@
 // What CPython has had in common since 3.12, when objects became immortal. Included by those versions'
 // headers, which before it say kImageRefcount, kImmortalRefcount (the first 8 bytes of an immortal string on the
-// heap), and kImageStringsAreStatic. Sources: Include/cpython/{unicodeobject,longintrepr}.h of 3.12.1, 3.13.0,
+// heap), and kImageStringsAreStatic. Sources: Include/cpython/{code,unicodeobject,longintrepr}.h of 3.12.1, 3.13.0,
 // 3.13.5 and 3.14.8.
 #pragma once
 
@@ -8,11 +8,34 @@
 #include <cstring>
 
 #include "client/interp/coverage.h"
+#include "client/interp/since_3_11.h"
 
 namespace pycds::interp {
 
 inline constexpr bool kRefcountsAreWritten = false;
 inline constexpr bool kHasCoVersion = true;
+
+// Fields of code objects that follow one another in all of them.
+#define PYCDS_CODE_FIELDS_TO_WEAKREFS                                                          \
+    PYCDS_FIELD(PyCodeObject, ob_base), PYCDS_FIELD(PyCodeObject, co_consts),                  \
+        PYCDS_FIELD(PyCodeObject, co_names), PYCDS_FIELD(PyCodeObject, co_exceptiontable),     \
+        PYCDS_FIELD(PyCodeObject, co_flags), PYCDS_FIELD(PyCodeObject, co_argcount),           \
+        PYCDS_FIELD(PyCodeObject, co_posonlyargcount),                                         \
+        PYCDS_FIELD(PyCodeObject, co_kwonlyargcount), PYCDS_FIELD(PyCodeObject, co_stacksize), \
+        PYCDS_FIELD(PyCodeObject, co_firstlineno), PYCDS_FIELD(PyCodeObject, co_nlocalsplus),  \
+        PYCDS_FIELD(PyCodeObject, co_framesize), PYCDS_FIELD(PyCodeObject, co_nlocals),        \
+        PYCDS_FIELD(PyCodeObject, co_ncellvars), PYCDS_FIELD(PyCodeObject, co_nfreevars),      \
+        PYCDS_FIELD(PyCodeObject, co_version), PYCDS_FIELD(PyCodeObject, co_localsplusnames),  \
+        PYCDS_FIELD(PyCodeObject, co_localspluskinds), PYCDS_FIELD(PyCodeObject, co_filename), \
+        PYCDS_FIELD(PyCodeObject, co_name), PYCDS_FIELD(PyCodeObject, co_qualname),            \
+        PYCDS_FIELD(PyCodeObject, co_linetable), PYCDS_FIELD(PyCodeObject, co_weakreflist)
+#define PYCDS_CODE_FIELDS_CACHED_TO_MONITORING                     \
+    PYCDS_FIELD(PyCodeObject, _co_cached),                         \
+        PYCDS_FIELD(PyCodeObject, _co_instrumentation_version),    \
+        PYCDS_FIELD(PyCodeObject, _co_monitoring)
+#define PYCDS_CODE_FIELDS_FROM_TRACEABLE                                                        \
+    PYCDS_FIELD(PyCodeObject, _co_firsttraceable), PYCDS_FIELD(PyCodeObject, co_extra),         \
+        PYCDS_FIELD(PyCodeObject, co_code_adaptive)
 
 #define PYCDS_STR_FIELDS                                                         \
     {                                                                            \
@@ -55,20 +78,22 @@ inline constexpr unsigned long long kCommonLayoutDigest =
 #undef PYCDS_INT_FIELDS
 #undef PYCDS_INT_VALUE_FIELDS
 
-inline constexpr size_t kCodePointers[] = {
-    offsetof(PyCodeObject, co_consts),          offsetof(PyCodeObject, co_names),
-    offsetof(PyCodeObject, co_exceptiontable),  offsetof(PyCodeObject, co_localsplusnames),
-    offsetof(PyCodeObject, co_localspluskinds), offsetof(PyCodeObject, co_filename),
-    offsetof(PyCodeObject, co_name),            offsetof(PyCodeObject, co_qualname),
-    offsetof(PyCodeObject, co_linetable),
-};
+// Those of them that a process may have written.
+inline void reset_shared_code_fields(PyCodeObject* copy, uint32_t co_version) {
+    copy->co_version = co_version;
+    copy->co_weakreflist = nullptr;
+    copy->_co_cached = nullptr;
+    copy->_co_instrumentation_version = 0;
+    copy->_co_monitoring = nullptr;
+    copy->co_extra = nullptr;
+    clear_padding(copy);
+}
 
-// _Py_CODEUNIT (Include/internal/pycore_code.h or, in 3.12, Include/cpython/code.h): opcode and argument, a byte each.
-inline constexpr size_t kCodeUnitSize = 2;
-
-inline size_t code_size(const PyCodeObject* code) {
-    return offsetof(PyCodeObject, co_code_adaptive) +
-           static_cast<size_t>(Py_SIZE(code)) * kCodeUnitSize;
+// Nothing of others hangs on those, so that it may become again what it was when it was made. What is
+// monitored has other instructions, which go with _co_monitoring.
+inline bool shared_code_fields_are_disposable(const PyCodeObject* code) {
+    return code->co_weakreflist == nullptr && code->co_extra == nullptr &&
+           code->_co_cached == nullptr && code->_co_monitoring == nullptr;
 }
 
 // Nothing counts runs; specialisation writes from the first on.
@@ -81,19 +106,10 @@ inline bool str_is_disposable(PyObject* str) {
             reinterpret_cast<const PyCompactUnicodeObject*>(str)->utf8 == nullptr);
 }
 
-// An interned string keeps its mark (SSTATE_INTERNED_IMMORTAL), which becomes true when a client makes it
-// the canonical one; where none does, nobody gets to see it (docs/interning.md).
-//
 // `copy` is a copy of a compact string. The UTF-8 cache is the runtime's to fill (by malloc), so an
 // image has none; for ASCII the UTF-8 form is the data itself.
 inline void reset_str(void* copy, bool interned) {
-    auto* ascii = static_cast<PyASCIIObject*>(copy);
-    // The named bits of `state` are its first eight; the rest, and the padding behind it, hold what
-    // malloc left there.
-    char* state = static_cast<char*>(copy) + offsetof(PyASCIIObject, state);
-    std::memset(state + 1, 0, sizeof(uint64_t) - 1);
-    ascii->hash = -1;
-    ascii->state.interned = interned ? 2 : 0;
+    auto* ascii = reset_str_header(copy, interned);
     ascii->state.statically_allocated = kImageStringsAreStatic;
     if (!ascii->state.ascii) {
         auto* compact = static_cast<PyCompactUnicodeObject*>(copy);
