@@ -8,7 +8,6 @@ daemon adds is the third against the second. For script/bench attack.
 """
 import argparse
 import contextlib
-import json
 import os
 import shutil
 import signal
@@ -18,7 +17,7 @@ import tempfile
 import time
 
 import processes
-from pycds_bench import Daemon, machine
+from pycds_bench import Daemon, write_values
 from storm import percentile, with_priority
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "../tests/integration"))
@@ -139,10 +138,7 @@ def main():
         print("p99 under attack over %s: %.3f" % (
             other, percentile(values["attack"], 99) / percentile(values[other], 99)))
     if options.json:
-        with open(options.json, "w") as file:
-            json.dump({"machine": machine(), "values": values, "asking": asking,
-                       "unserved": unserved}, file, indent=1)
-            file.write("\n")
+        write_values(options.json, values=values, asking=asking, unserved=unserved)
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ Every one starts from an environment that holds PATH, HOME and LANG, and with th
 """
 import argparse
 import contextlib
+import fnmatch
 import json
 import os
 import re
@@ -116,26 +117,27 @@ def in_rounds(rounds, measure, modes=("off", "on"), warm_up=WARM_UP_ROUNDS):
     return values
 
 
-def private_python(python, directory):
-    """An interpreter of its own below a directory, the library's entries being links: (program,
-    directory of the library, suffix of extension modules)."""
+def private_python(python, directory, without):
+    """An interpreter of its own below a directory, the library's entries being links, but for those
+    whose name matches `without`: (program, directory of the library, suffix of extension modules,
+    X.Y.Z)."""
     facts = subprocess.run(
         [python, "-I", "-S", "-c",
          "import os, sys, _imp\n"
          "print(os.path.dirname(os.__file__), _imp.extension_suffixes()[0], "
-         "'python%d.%d' % sys.version_info[:2])"],
+         "'%d.%d.%d' % sys.version_info[:3])"],
         env=CLEAN, stdout=subprocess.PIPE, check=True, universal_newlines=True).stdout.split()
-    real, suffix, name = facts
+    real, suffix, version = facts
+    name = "python" + version.rpartition(".")[0]
     program = os.path.join(directory, "bin", name)
     library = os.path.join(directory, "lib", name)
     os.makedirs(os.path.dirname(program))
     os.makedirs(library)
     for entry in os.listdir(real):
-        # A hook of this machine's own.
-        if not (entry.startswith("sitecustomize.") and entry.endswith(".so")):
+        if not fnmatch.fnmatch(entry, without):
             os.symlink(os.path.join(real, entry), os.path.join(library, entry))
     shutil.copy2(os.path.realpath(python), program)
-    return program, library, suffix
+    return program, library, suffix, version
 
 
 # ---------------------------------------------------------------------------------------------

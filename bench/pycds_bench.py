@@ -249,6 +249,13 @@ def machine():
     return {"kernel": platform.release(), "cpus": os.cpu_count(), "cpu": (models or ["?"])[0]}
 
 
+def write_values(path, **values):
+    """Every value that was measured, and where."""
+    with open(path, "w") as file:
+        json.dump({"machine": machine(), **values}, file, indent=1)
+        file.write("\n")
+
+
 def numbers(text):
     values = sorted({int(part) for part in text.split(",") if part})
     return [value for value in values if value > 0]
@@ -324,11 +331,8 @@ def main():
     if options.table:
         print(report.table(results))
     if options.json:
-        with open(options.json, "w") as file:
-            json.dump({"machine": machine(), "rounds": options.rounds, "live": options.live,
-                       "image": options.image if options.build else "as found",
-                       "interpreters": results}, file, indent=1)
-            file.write("\n")
+        write_values(options.json, rounds=options.rounds, live=options.live,
+                     image=options.image if options.build else "as found", interpreters=results)
     if options.svg:
         with open(options.svg, "w") as file:
             file.write(chart.draw(results))

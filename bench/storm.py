@@ -17,7 +17,7 @@ import time
 
 import processes
 from cases import WORKLOAD
-from pycds_bench import Daemon, interpreters_here, machine
+from pycds_bench import Daemon, interpreters_here, write_values
 
 W = "import " + WORKLOAD
 PERCENTS = (50, 90, 99, 100)
@@ -75,8 +75,9 @@ def stopped(python, daemon, rounds):
         clients = {"off": None, "stopped": os.path.join(directory, "nothing"), "no socket": client}
         pythons = {}
         for mode, client in clients.items():
-            program, library, suffix = processes.private_python(
-                python, os.path.join(directory, mode.replace(" ", "-")))
+            # Without a hook of this machine's own.
+            program, library, suffix, _ = processes.private_python(
+                python, os.path.join(directory, mode.replace(" ", "-")), "sitecustomize.*.so")
             if client is not None:
                 os.symlink(os.path.join(client, "_pycds" + suffix),
                            os.path.join(library, "sitecustomize" + suffix))
@@ -288,10 +289,7 @@ def main():
         raise processes.Failure("there is no interpreter with a client")
     results = [measure(shutil.which(python) or python, daemon, options) for python in pythons]
     if options.json:
-        with open(options.json, "w") as file:
-            json.dump({"machine": machine(), "nice": options.nice, "interpreters": results}, file,
-                      indent=1)
-            file.write("\n")
+        write_values(options.json, nice=options.nice, interpreters=results)
 
 
 if __name__ == "__main__":

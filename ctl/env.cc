@@ -91,11 +91,15 @@ Result<std::string> program_directory() {
     return program.parent_path().native();
 }
 
-Result<std::string> find_client(const Interpreter& python, const std::string& program_directory) {
+std::vector<fs::path> client_directories(const std::string& program_directory) {
     const fs::path prefix = fs::path(program_directory).parent_path();
+    return {prefix / "client", prefix / "lib/pycds/client"};
+}
+
+Result<std::string> find_client(const Interpreter& python, const std::string& program_directory) {
     const std::string name = std::string(kClientPrefix) + python.version;
     std::vector<std::string> versions;
-    for (const fs::path& clients : {prefix / "client", prefix / "lib/pycds/client"}) {
+    for (const fs::path& clients : client_directories(program_directory)) {
         std::error_code ignored;
         if (fs::is_directory(clients / name, ignored)) return (clients / name).native();
         const std::vector<std::string> there = versions_in(clients);
@@ -104,7 +108,8 @@ Result<std::string> find_client(const Interpreter& python, const std::string& pr
     return Error{
         ErrorCode::kNotFound,
         fmt::format("no client for {} (Python {}): there {}", python.path, python.version,
-                    versions.empty() ? fmt::format("is none below {}", prefix.native())
+                    versions.empty() ? fmt::format("is none below {}",
+                                                   fs::path(program_directory).parent_path().native())
                                      : fmt::format("are those for {}", fmt::join(versions, ", ")))};
 }
 

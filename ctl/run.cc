@@ -34,19 +34,19 @@ struct RunOptions {
     bool children = false;
 };
 
-// The library for the dynamic linker, where find_client() finds clients.
+// The library for the dynamic linker, where clients are.
 Result<std::string> find_library() {
     const Result<std::string> directory = program_directory();
     if (!directory) return directory.error();
-    const fs::path prefix = fs::path(*directory).parent_path();
-    for (const fs::path& clients : {prefix / "client", prefix / "lib/pycds/client"}) {
+    for (const fs::path& clients : client_directories(*directory)) {
         std::error_code ignored;
         const std::string path = (clients / kLibrary).native();
         // ld.so(8) takes the list apart at colons.
         if (fs::is_regular_file(path, ignored) && path.find(':') == std::string::npos) return path;
     }
     return Error{ErrorCode::kNotFound,
-                 fmt::format("there is no {} below {}", kLibrary, prefix.native())};
+                 fmt::format("there is no {} below {}", kLibrary,
+                             fs::path(*directory).parent_path().native())};
 }
 
 Result<uint64_t> ask_for_base(const std::string& socket) {

@@ -178,8 +178,10 @@ const char* prepare() {
     }
     image::identity_digest(identity, prepared.expectation.identity);
     identified = true;
-    identity.at_common_base = 1;
-    image::identity_digest(identity, prepared.run_identity);
+    if (image::is_common_base(prepared.expectation.runtime_base)) {
+        identity.at_common_base = 1;
+        image::identity_digest(identity, prepared.run_identity);
+    }
     prepared.seccomp = seccomp_mode();
 
     note_stats_file();

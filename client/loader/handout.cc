@@ -93,7 +93,7 @@ bool fill_frozenset(const MappedImage& image, const image::FrozensetRecord& reco
 }  // namespace
 
 PyObject* prepare_module(MappedImage& image, const image::RootRecord& root) {
-    if (image.relocation().needed()) {
+    if (image.relocation().moved()) {
         Relocator relocator(image);
         if (!relocate(image, root, relocator)) return nullptr;
         intern_strings(image, root, &relocator);

@@ -34,84 +34,49 @@ const void* address_of(const ExternalReference& reference) {
     return nullptr;
 }
 
-// Parts of the file that holds the interpreter's types, which is loaded as a whole.
-bool moves_with_interpreter(ExternalKind kind) {
-    return kind == ExternalKind::kType || kind == ExternalKind::kSingleton ||
-           kind == ExternalKind::kRuntime || kind == ExternalKind::kInternedDict ||
-           kind == ExternalKind::kStaticString;
-}
-
 }  // namespace
 
 const char* Relocation::prepare(const image::Header& header, const ExternalReference* externals,
                                 uint64_t count, uint64_t base, uint64_t runtime_base) {
-    std::free(elsewhere_);  // of an image that could not be used
     *this = {};
     internal_delta_ = base - header.requested_base;
     external_delta_ = runtime_base - header.runtime_base;
-    moved_ = internal_delta_ != 0 || external_delta_ != 0;
     for (uint64_t i = 0; i < count; ++i) {
-        if (const char* failure = learn(externals[i], count)) return failure;
+        if (const char* failure = learn(externals[i])) return failure;
     }
     return ambiguous() ? "interpreter-moved" : nullptr;
 }
 
 // That everything is where it must be follows from the identity, and is cheap to see with one's own
 // eyes.
-const char* Relocation::learn(const ExternalReference& reference, size_t capacity) {
+const char* Relocation::learn(const ExternalReference& reference) {
+    if (!image::moves_with_interpreter(reference.kind)) return "interpreter-moved";
     const auto here = reinterpret_cast<uint64_t>(address_of(reference));
+    const uint64_t address = reference.address + external_delta_;
+    if (here != 0 && here != address) return "interpreter-moved";
     if (reference.kind == ExternalKind::kType && reference.index < kTypes) {
         types_[reference.index] = reference.address;
         types_here_[reference.index] = here;
     }
-    if (moves_with_interpreter(reference.kind)) {
-        const uint64_t address = reference.address + external_delta_;
-        if (here != 0 && here != address) return "interpreter-moved";
-        // Where frozen modules were not imported, other strings are canonical.
-        if (reference.kind == ExternalKind::kStaticString &&
-            (!interp::in_interpreter_data(address, sizeof(PyASCIIObject)) ||
-             !pycds_is_static_string(reinterpret_cast<PyObject*>(address)))) {
-            return "no-frozen-modules";
-        }
-        if (reference.address < lowest_) lowest_ = reference.address;
-        if (reference.address > highest_) highest_ = reference.address;
-        return nullptr;
+    // Where frozen modules were not imported, other strings are canonical.
+    if (reference.kind == ExternalKind::kStaticString &&
+        (!interp::in_interpreter_data(address, sizeof(PyASCIIObject)) ||
+         !pycds_is_static_string(reinterpret_cast<PyObject*>(address)))) {
+        return "no-frozen-modules";
     }
-    if (here == 0) return "interpreter-moved";
-    if (elsewhere_ == nullptr) {
-        elsewhere_ = static_cast<Elsewhere*>(std::malloc(capacity * sizeof *elsewhere_));
-        if (elsewhere_ == nullptr) return "no-memory";
-    }
-    elsewhere_[elsewhere_count_++] = {reference.address, here};
+    if (reference.address < lowest_) lowest_ = reference.address;
+    if (reference.address > highest_) highest_ = reference.address;
     return nullptr;
 }
 
-// Could a word be taken for something else?
+// Could a type that is right be taken for another that is not?
 bool Relocation::ambiguous() const {
-    for (size_t i = 0; i < elsewhere_count_; ++i) {
-        if (elsewhere_[i].address - lowest_ <= highest_ - lowest_) return true;
-    }
     for (size_t i = 0; i < kTypes; ++i) {
         for (size_t j = 0; j < kTypes; ++j) {
             if (i != j && types_[i] != 0 && types_[i] == types_here_[j]) return true;
         }
     }
     return false;
-}
-
-uint64_t Relocation::find_elsewhere(uint64_t address) const {
-    size_t begin = 0;
-    size_t end = elsewhere_count_;
-    while (begin < end) {
-        const size_t middle = begin + (end - begin) / 2;
-        if (elsewhere_[middle].address < address) {
-            begin = middle + 1;
-        } else {
-            end = middle;
-        }
-    }
-    const bool found = begin != elsewhere_count_ && elsewhere_[begin].address == address;
-    return found ? elsewhere_[begin].here : address;
 }
 
 Relocator::Relocator(MappedImage& image)

@@ -21,14 +21,14 @@ class Relocation {
     // For an image that is mapped at `base`, with its header and its table of external references.
     // `runtime_base` is where this process has the interpreter. Returns nullptr, or as a short
     // stable name why the image is of no use: "interpreter-moved" if something is not where the
-    // identity says that it must be, "no-memory".
+    // identity says that it must be, "no-frozen-modules" if strings that it counts on are not the
+    // canonical ones.
     const char* prepare(const image::Header& header, const image::ExternalReference* externals,
                         uint64_t count, uint64_t base, uint64_t runtime_base);
 
-    // Is anything not where the builder had it?
-    bool needed() const { return moved_ || elsewhere_count_ != 0; }
-    // Is the interpreter, or the image itself? Then nearly every object that is used is written.
-    bool moved() const { return moved_; }
+    // Is the interpreter, or the image itself, not where the builder had it? Then nearly every object
+    // that is used is written.
+    bool moved() const { return internal_delta_ != 0 || external_delta_ != 0; }
     // Are types? Then the type of an object tells whether it is right.
     bool types_moved() const { return external_delta_ != 0; }
 
@@ -37,8 +37,7 @@ class Relocation {
 
     // Where this process has the thing that the builder had at `address`, an external reference.
     uint64_t here(uint64_t address) const {
-        if (address - lowest_ <= highest_ - lowest_) return address + external_delta_;
-        return elsewhere_count_ == 0 ? address : find_elsewhere(address);
+        return address - lowest_ <= highest_ - lowest_ ? address + external_delta_ : address;
     }
 
     // The type of an object, by what its ob_type is while it is as the builder made it; kTypes for
@@ -52,16 +51,9 @@ class Relocation {
     uint64_t type_here(size_t number) const { return types_here_[number]; }
 
   private:
-    struct Elsewhere {
-        uint64_t address;
-        uint64_t here;
-    };
-
-    const char* learn(const image::ExternalReference& reference, size_t capacity);
+    const char* learn(const image::ExternalReference& reference);
     bool ambiguous() const;
-    uint64_t find_elsewhere(uint64_t address) const;
 
-    bool moved_ = false;
     uint64_t internal_delta_ = 0;
     uint64_t external_delta_ = 0;
     // Of what moves with the interpreter: the builder's addresses lie between these.
@@ -69,9 +61,6 @@ class Relocation {
     uint64_t highest_ = 0;
     uint64_t types_[kTypes] = {};
     uint64_t types_here_[kTypes] = {};
-    // Of what does not, ascending in `address`.
-    Elsewhere* elsewhere_ = nullptr;
-    size_t elsewhere_count_ = 0;
 };
 
 // Makes objects of an image right: their types, and what their slots refer to. What is written is

@@ -1,6 +1,6 @@
 #include "daemon/build/readable.h"
 
-#include <cstdlib>
+#include <algorithm>
 #include <cstring>
 #include <filesystem>
 #include <fstream>

@@ -147,6 +147,10 @@ bool Server::may_ask(uid_t uid, Connection::Clock::time_point now) {
 void Server::enqueue(std::shared_ptr<Connection> connection) {
     const uid_t uid = connection->uid();
     turns_.push(uid, std::move(connection));
+    post_turns();
+}
+
+void Server::post_turns() {
     if (turns_posted_) return;
     turns_posted_ = true;
     boost::asio::post(loop_.context(), [this] {
@@ -157,12 +161,7 @@ void Server::enqueue(std::shared_ptr<Connection> connection) {
 
 void Server::take_turns() {
     for (int i = 0; i < kRequestsPerTurn && !turns_.empty(); ++i) turns_.pop()->take_turn();
-    if (turns_.empty() || turns_posted_) return;
-    turns_posted_ = true;
-    boost::asio::post(loop_.context(), [this] {
-        turns_posted_ = false;
-        take_turns();
-    });
+    if (!turns_.empty()) post_turns();
 }
 
 void Server::forget(const std::shared_ptr<Connection>& connection) {

@@ -60,6 +60,7 @@ class Server {
     // A place for one more connection of this uid, at the cost of one who has more; false if none
     // has.
     bool make_room(uid_t uid);
+    void post_turns();
     void take_turns();
     void count_connections();
     void sweep_later();

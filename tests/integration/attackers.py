@@ -62,35 +62,28 @@ class Peer:
     def count(self, what, amount=1):
         self.counts[what] = self.counts.get(what, 0) + amount
 
-    def connect(self):
-        """At once or not at all."""
+    def connect(self, patient=False):
+        """At once or not at all; a patient one waits as the client does (client/link/attach.cc)."""
         connection = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         connection.setblocking(False)
         try:
             connection.connect(self.path)
         except OSError:
-            connection.close()
-            self.count("not connected")
-            return None
-        return connection
-
-    def connect_patiently(self):
-        """As the client does (client/link/attach.cc)."""
-        connection = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        connection.setblocking(False)
-        try:
-            connection.connect(self.path)
-        except OSError:
-            self.count("waited for a place")
-            connection.setblocking(True)
-            connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, struct.pack("ll", 0, 10_000))
-            try:
-                connection.connect(self.path)
-            except OSError:
+            if not patient or not self.wait_for_place(connection):
                 connection.close()
                 self.count("not connected")
                 return None
         return connection
+
+    def wait_for_place(self, connection):
+        self.count("waited for a place")
+        connection.setblocking(True)
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, struct.pack("ll", 0, 10_000))
+        try:
+            connection.connect(self.path)
+        except OSError:
+            return False
+        return True
 
     def send(self, connection, data, fds=()):
         rights = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", fds))] if fds else []
@@ -214,7 +207,7 @@ def victim(peer):
     took = []
     while peer.goes_on():
         began = time.monotonic()
-        connection = peer.connect_patiently()
+        connection = peer.connect(patient=True)
         if connection:
             peer.send(connection, peer.attach)
             readable, _, _ = select.select([connection], [], [], 5)

@@ -4,9 +4,13 @@ import os
 import shutil
 import stat
 import subprocess
+import sys
 import tempfile
 
 import harness
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "bench"))
+import processes  # noqa: E402
 
 # Everything that a program can see of what happened before it began, but the client itself.
 VISIBLE = """
@@ -50,33 +54,18 @@ class PrivatePython:
 
     def __init__(self, directory):
         self.directory = directory
-        facts = subprocess.run(
-            [harness.PYTHON, "-I", "-S", "-c",
-             "import os, sys, _imp\n"
-             "print(os.path.dirname(os.__file__), _imp.extension_suffixes()[0], "
-             "'python%d.%d' % sys.version_info[:2], '%d.%d.%d' % sys.version_info[:3])"],
-            env=harness.clean_environment(), stdout=subprocess.PIPE, check=True,
-            universal_newlines=True).stdout.split()
-        real, self.suffix, name, self.version = facts
-        self.path = os.path.join(directory, "bin", name)
-        self.stdlib = os.path.join(directory, "lib", name)
+        self.path, self.stdlib, self.suffix, self.version = processes.private_python(
+            harness.PYTHON, directory, "sitecustomize*")
         self.hook = os.path.join(self.stdlib, "sitecustomize" + self.suffix)
         self.library = os.path.join(harness.BUILD, "client", "cpython-" + self.version,
                                     "_pycds" + self.suffix)
-        os.makedirs(self.stdlib)
-        os.makedirs(os.path.dirname(self.path))
-        for entry in os.listdir(real):
-            if not entry.startswith("sitecustomize"):
-                os.symlink(os.path.join(real, entry), os.path.join(self.stdlib, entry))
         if harness.PRELOAD:
             binary = os.path.join(directory, "python-itself")
+            os.rename(self.path, binary)
             with open(self.path, "w") as script:
                 script.write("#!/bin/bash\nexport LD_PRELOAD='%s' ASAN_OPTIONS=detect_leaks=0\n"
                              "exec -a \"$0\" '%s' \"$@\"\n" % (harness.PRELOAD, binary))
             os.chmod(self.path, 0o755)
-        else:
-            binary = self.path
-        shutil.copy2(os.path.realpath(harness.PYTHON), binary)
 
     def make_venv(self, directory):
         subprocess.run([self.path, "-m", "venv", "--without-pip", directory], check=True,

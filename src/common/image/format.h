@@ -270,6 +270,22 @@ enum class ExternalKind : uint32_t {
     kStaticString = 5,
 };
 
+// One more than the greatest.
+inline constexpr uint32_t kExternalKinds = static_cast<uint32_t>(ExternalKind::kStaticString) + 1;
+
+// Does what is of this kind lie in the ELF object that holds the interpreter's types, which is loaded
+// as a whole? No default: of a new kind somebody has to say it.
+constexpr bool moves_with_interpreter(ExternalKind kind) {
+    switch (kind) {
+        case ExternalKind::kType:
+        case ExternalKind::kSingleton:
+        case ExternalKind::kRuntime:
+        case ExternalKind::kInternedDict:
+        case ExternalKind::kStaticString: return true;
+    }
+    return false;
+}
+
 // Types of which an image holds instances, and of which it holds none but refers to.
 enum class TypeIndex : uint64_t {
     kStr = 0, kBytes, kInt, kFloat, kComplex, kTuple, kFrozenset, kCode, kSlice, kCount

@@ -18,7 +18,6 @@ namespace pycds::image {
 namespace {
 
 // ExternalKind counts from 1.
-constexpr auto kExternalKinds = static_cast<uint32_t>(ExternalKind::kStaticString) + 1;
 
 const char* external_kind_name(uint32_t kind) {
     switch (static_cast<ExternalKind>(kind)) {

@@ -7,23 +7,6 @@
 #include "src/common/image/validator.h"
 
 namespace pycds::image {
-namespace {
-
-// Parts of the ELF object that holds the interpreter's types, which is loaded as a whole. No
-// default: of a new kind somebody has to say it.
-bool moves_with_interpreter(ExternalKind kind) {
-    switch (kind) {
-        case ExternalKind::kType:
-        case ExternalKind::kSingleton:
-        case ExternalKind::kRuntime:
-        case ExternalKind::kInternedDict:
-        case ExternalKind::kStaticString: return true;
-    }
-    return false;
-}
-
-}  // namespace
-
 bool rebase(std::byte* image, uint64_t runtime_base) {
     auto& header = *reinterpret_cast<Header*>(image);
     if (header.runtime_base == 0 || runtime_base == 0) return false;
