@@ -233,6 +233,12 @@ class Writer {
 
     void write_tables() {
         entered_ = looked_up_strings(graph_);
+        // importlib will set a module as an attribute of its package, by a string that it makes. All who
+        // refer to the image's string must know, not the module of that name alone.
+        for (const Module& module : graph_.modules()) {
+            const uint32_t own_name = graph_.find_interned(module_name(module.path));
+            if (own_name != Reference::kExternal) entered_[own_name] = true;
+        }
         std::vector<RootRecord> roots;
         for (size_t i = 0; i < graph_.modules().size(); ++i) {
             roots.push_back(root_record(graph_.modules()[i], files_[i]));
@@ -342,7 +348,6 @@ class Writer {
                                        node.reference_count});
             }
         }
-        // importlib will set the module as an attribute of its package, by a string that it makes.
         const uint32_t own_name = graph_.find_interned(module_name(module.path));
         if (own_name != Reference::kExternal && slots[own_name].empty()) order.push_back(own_name);
         for (const uint32_t target : order) {

@@ -140,5 +140,28 @@ class Relocation(harness.PythonCase):
                          {moves} if moves else {False})
 
 
+class Names(harness.PythonCase):
+    def test_the_name_of_a_module_as_a_local_variable_of_another(self):
+        # The program has interned that name before, so that no module's string becomes canonical.
+        path = os.path.join(self.daemon.directory, "names")
+        os.mkdir(path)
+        sources = []
+        for name, text in (("zq_named", ""), ("zq_naming", "def f():\n zq_named = 1\n return f.__code__.co_varnames\n")):
+            sources.append(os.path.join(path, name + ".py"))
+            with open(sources[-1], "w") as file:
+                file.write(text)
+        plan = os.path.join(self.daemon.directory, "plan")
+        with open(plan, "w") as file:
+            file.write("\n".join(sources) + "\n")
+        self.run_python("-m", "compileall", "-q", path)
+        self.daemon.ctl("build", "--python", self.python, "--trace", plan)
+        environment = self.on(PYCDS="relocate")
+        environment["PYTHONPATH"] += ":" + path
+        stats, text = self.stats("import zq_named, zq_naming\n"
+                                 "[name] = zq_naming.f()\nprint(name, name == zq_named.__name__)",
+                                 environment=environment)
+        self.assertEqual((stats["served"], text), (2, "zq_named True\n"), stats)
+
+
 if __name__ == "__main__":
     harness.main()
