@@ -194,8 +194,11 @@ class Constants(harness.PythonCase):
         program = SHOW + (
             "print(m.known(), m.cached(1, 'two') is m.cached(1, 'two'))\n"
             "fresh = [tuple(list(t)) for t in tuples if t]\n"
+            # Before 3.12 the hash of None is its address.
+            "def fixed(t): return not any(v is None or v is ... for v in below(t))\n"
             "for turn in range(2):\n"
-            "    print([hash(t) for t in fresh], [hash(t) for t in tuples if t])\n"
+            "    print([hash(t) for t in fresh if fixed(t)], [hash(t) for t in tuples if t and fixed(t)])\n"
+            "    print([hash(t) for t in fresh] == [hash(t) for t in tuples if t])\n"
             "    print({t: len(t) for t in tuples}.get((10, 20, 'thirty', (40, frozenset('ab')))))\n"
             "    if turn == 0 and '_pycds' in sys.modules: sys.modules['_pycds'].give_back()")
         for seed in ("1", "4711"):

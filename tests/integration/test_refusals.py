@@ -63,6 +63,7 @@ class Refusals(harness.PythonCase):
         status, text, _ = self.run_one(python, REASON, environment)
         self.assertEqual((status, text.decode().strip()), (0, reason))
 
+    @unittest.skipIf(harness.PRELOAD, "it starts interpreters without the run-times of sanitizers")
     def test_a_debug_build(self):
         python = "/usr/bin/python%d.%dd" % self.version
         if not os.path.exists(python) or version_of(python) != self.version:
@@ -94,6 +95,7 @@ class Refusals(harness.PythonCase):
                 stock = self.run_one(other, PROGRAM, harness.clean_environment())
                 self.assertEqual((status, text, errors), stock)
 
+    @unittest.skipIf(harness.PRELOAD, "it starts interpreters without the run-times of sanitizers")
     def test_an_interpreter_that_was_upgraded(self):
         # As if under the daemon: the same path, other contents.
         python = os.path.join(self.daemon.directory, "upgraded")
