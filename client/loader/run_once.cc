@@ -29,7 +29,13 @@ class Copier {
             case TypeIndex::kBytes: {
                 auto* bytes = image_.at<PyBytesObject>(offset);
                 const Py_ssize_t size = reinterpret_cast<const PyVarObject*>(source)->ob_size;
-                return PyBytes_FromStringAndSize(bytes->ob_sval, size);
+                // As unmarshalling does: with its contents at hand one byte would be the interpreter's
+                // own (Python/marshal.c TYPE_STRING, Objects/bytesobject.c).
+                PyObject* copy = PyBytes_FromStringAndSize(nullptr, size);
+                if (copy != nullptr) {
+                    std::memcpy(PyBytes_AS_STRING(copy), bytes->ob_sval, static_cast<size_t>(size));
+                }
+                return copy;
             }
             default: return nullptr;
         }
