@@ -27,7 +27,7 @@ PROGRAM = ("import json, string\nprint(json.dumps([1, {'a': 2.5}]), string.capwo
 
 # What objects hold, and which of two good ones is meant.
 CONTENT = {"code-once", "code-functions", "str-interned", "str-doc", "str-other", "tuple-names", "tuple-consts",
-           "bytes", "numbers", "frozensets", "pointer", "any-byte"}
+           "bytes", "numbers", "frozensets", "modules", "run-once", "pointer", "any-byte"}
 # Which strings become one object, which pattern is meant: decided by the builder, as contents are.
 MEANING = {"intern-lists", "frozenset-lists", "patterns"}
 
