@@ -1,10 +1,18 @@
 """Users of one machine who mean each other no good: each tries what the daemon promises to prevent."""
+import collections
 import json
+import os
+import pathlib
 import signal
+import time
 
 from case import CACHE, LIGHT, MATERIAL, PYTHON, SystemCase
+from machine import wait_until
 
 SOCKET = "/run/pycds/pycdsd.sock"
+
+# Of a process under attack.
+STARTS = 40
 
 # What an ordinary client asks for, in hexadecimal.
 ASK = """
@@ -97,17 +105,21 @@ class Tenants(SystemCase):
         self.assert_as_before()
 
     def test_exhauster(self):
-        """a user at full attack: another's processes are all served, and the daemon stays"""
+        """a user at full attack: another's starts succeed, nearly all served, and the daemon stays"""
         ask = self.ask()
-        attacks = [self.machine.start(PYTHON, "-I", MATERIAL + "/attackers.py", kind,
-                                      self.machine.run("id", "-u", user="alice").stdout.strip(),
-                                      SOCKET, ask, "600", user="alice")
+        uid = self.machine.run("id", "-u", user="alice").stdout.strip()
+        attacks = [self.machine.start(PYTHON, "-I", MATERIAL + "/attackers.py", kind, uid, SOCKET,
+                                      ask, "600", user="alice")
                    for kind in ("storm", "silent", "deaf", "flood", "huge", "builder")]
+        reasons = collections.Counter()
+        slowest = 0
         try:
             expected = self.stock(LIGHT, user="bob")
-            for _ in range(40):
+            for _ in range(STARTS):
+                began = time.monotonic()
                 _, attached, _, reason = self.digest(LIGHT, user="bob", expected=expected)
-                self.assertTrue(attached, reason)
+                slowest = max(slowest, time.monotonic() - began)
+                reasons["served" if attached else reason] += 1
         finally:
             for attack in attacks:
                 attack.stdin.close()
@@ -116,7 +128,24 @@ class Tenants(SystemCase):
                 attack.stdout.close()
                 self.assertEqual(attack.wait(), 0)
                 print("    " + said.strip())
+        print("    %s, the slowest in %.1f s" % (dict(reasons), slowest))
+        # A machine without time for its processes may make one late, so that it starts as stock.
+        # Whose connection were closed, or who got no image, would have been robbed by alice.
+        self.assertLessEqual(set(reasons), {"served", "deadline", "daemon-busy"})
+        self.assertGreaterEqual(reasons["served"], 0.85 * STARTS, reasons)
+        # Seven processes on two processors, and other work: this is for one that hangs.
+        self.assertLess(slowest, 30)
         self.assert_as_before()
+
+    def test_priority(self):
+        """the daemon goes before other sessions: who keeps it busy makes nobody else wait"""
+        pid = self.daemon_outside()
+        share = pathlib.Path("/proc/%d/autogroup" % pid)
+        if not share.exists():
+            self.skipTest("this kernel has no shares of sessions")
+        self.assertEqual(os.getpriority(os.PRIO_PROCESS, pid), -10)
+        # systemd sets it when the daemon has said that it is ready; it answers before.
+        wait_until(lambda: share.read_text().endswith(" nice -10\n"), share.read_text, 30)
 
     def test_confuser(self):
         """who is root only of a namespace, and who talks nonsense, gets nothing by it"""
