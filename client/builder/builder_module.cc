@@ -26,8 +26,10 @@
 #include "client/builder/pyc_file.h"
 #include "client/builder/recorder.h"
 #include "client/builder/whereabouts.h"
+#include "client/interp/common_layout.h"
 #include "client/interp/identity.h"
 #include "client/interp/internals.h"
+#include "src/common/base/bitmap.h"
 #include "src/common/image/rebase.h"
 #include "src/common/image/validator.h"
 
@@ -132,6 +134,7 @@ class Build {
             if (variable != nullptr) interned = *static_cast<PyObject* const*>(variable);
         }
         graph_.note_startup_strings(interned);
+        disable_collection();
         std::string version = Py_GetVersion();
         std::replace(version.begin(), version.end(), '\n', ' ');
         arguments_.parameters.python = version;
@@ -169,6 +172,15 @@ class Build {
         Py_XDECREF(module);
         PyErr_Clear();
         return value;
+    }
+
+    // Nothing made here is garbage, and there will be a lot of it. (PyGC_Disable() came with 3.10.)
+    static void disable_collection() {
+        PyObject* disable = imported("gc", "disable");
+        PyObject* done = disable == nullptr ? nullptr : PyObject_CallNoArgs(disable);
+        Py_XDECREF(done);
+        Py_XDECREF(disable);
+        PyErr_Clear();
     }
 
     void report(const std::string& line) const {
@@ -234,7 +246,9 @@ class Build {
     std::optional<LeftOutReason> gather_one(const std::string& path, PycFile& file) {
         const std::span<unsigned char> stream(file.data.data() + PycFile::kHeaderSize,
                                               file.data.size() - PycFile::kHeaderSize);
-        const MarshalScan scan = scan_marshal(stream);
+        constexpr MarshalledCode kCode{interp::kMarshalCounts, interp::kMarshalObjects,
+                                       interp::kMarshalTables};
+        const MarshalScan scan = scan_marshal(stream, kCode);
         if (!scan.ok) return LeftOutReason::kPycCorrupt;
         if (scan.nested_frozenset || scan.too_deep) return LeftOutReason::kConstant;
         PyObject* code = unmarshal(stream, path);
@@ -323,6 +337,7 @@ class Build {
             if (mapped != MAP_FAILED) munmap(mapped, size);
             return errno_error("cannot map the image at its base");
         }
+        if (interp::kHasHeapSingletons) put_singletons_in(static_cast<std::byte*>(mapped));
         for (const Module& module : graph_.modules()) {
             if (!is_comparable(module)) continue;
             auto* copy = reinterpret_cast<PyObject*>(base + graph_.nodes()[module.code].offset);
@@ -334,6 +349,21 @@ class Build {
             }
         }
         return Ok{};
+    }
+
+    // As a client does it for what it hands out.
+    static void put_singletons_in(std::byte* image) {
+        const auto& header = *reinterpret_cast<const image::Header*>(image);
+        const image::RegionEntry& region =
+            *image::find_region(header, image::RegionKind::kPtrmapExternal);
+        const BitmapView external(reinterpret_cast<const uint64_t*>(image + region.offset),
+                                  (header.objects_end - header.objects_begin) / sizeof(uint64_t));
+        auto* words = reinterpret_cast<uint64_t*>(image + header.objects_begin);
+        for (size_t i = external.find_next(0); i < external.size(); i = external.find_next(i + 1)) {
+            if (!image::is_heap_singleton_address(words[i])) continue;
+            const uint64_t number = image::heap_singleton_number(words[i]);
+            words[i] = reinterpret_cast<uint64_t>(interp::heap_singleton(number));
+        }
     }
 
     bool is_comparable(const Module& module) const {
@@ -383,8 +413,6 @@ PyObject* build(PyObject*, PyObject* args) {
     arguments.parameters.domain = system ? image::DomainKind::kSystem : image::DomainKind::kUser;
     arguments.parameters.domain_uid = system ? 0 : uid;
     arguments.parameters.profile = Profile::parse({profile, static_cast<size_t>(profile_size)});
-    // Nothing made here is garbage, and there will be a lot of it.
-    PyGC_Disable();
     // Leaked: the process ends next, and freeing a million objects would only take time.
     auto* work = new Build(std::move(arguments));
     try {

@@ -45,7 +45,7 @@ uint64_t reference_array_offset(const Node& node) {
 }
 
 uint64_t slot_offset(const Node& node, uint32_t index) {
-    if (node.type == TypeIndex::kCode) return node.offset + interp::kCodePointers[index];
+    if (node.type == TypeIndex::kCode) return node.offset + interp::code_slot(index);
     return node.offset + reference_array_offset(node) + index * sizeof(PyObject*);
 }
 
@@ -147,6 +147,11 @@ class Writer {
             for (uint32_t i = 0; i < node.reference_count; ++i) {
                 if (references[i].node != Reference::kExternal) continue;
                 const uint64_t address = references[i].address;
+                if (image::is_heap_singleton_address(address)) {
+                    add_external(reinterpret_cast<const void*>(address), ExternalKind::kHeapSingleton,
+                                 image::heap_singleton_number(address));
+                    continue;
+                }
                 const bool member = address - runtime < pycds_runtime_size();
                 add_external(reinterpret_cast<const void*>(address),
                              member ? ExternalKind::kRuntime : ExternalKind::kStaticString,
@@ -169,8 +174,8 @@ class Writer {
             for (uint32_t i = 0; i < node.reference_count; ++i) {
                 const uint64_t slot = slot_offset(node, i);
                 const bool internal = references[i].node != Reference::kExternal;
-                *at<uint64_t>(slot) = internal ? base_ + graph_.nodes()[references[i].node].offset
-                                               : references[i].address;
+                const uint64_t target = internal ? base_ + graph_.nodes()[references[i].node].offset : 0;
+                *at<uint64_t>(slot) = target + references[i].address;
                 mark(internal ? &internal_ : &external_, slot);
             }
         }

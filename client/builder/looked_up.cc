@@ -1,6 +1,7 @@
 #include "client/builder/looked_up.h"
 
 #include "client/interp/common_layout.h"
+#include "client/interp/internals.h"
 
 namespace pycds::builder {
 namespace {
@@ -15,6 +16,11 @@ class Search {
         for (const Node& node : graph_.nodes()) {
             if (node.type == TypeIndex::kCode) visit_code(node);
         }
+        // What CPython compares by address it may compare wherever the string comes from.
+        for (uint32_t n = 0; n < graph_.nodes().size(); ++n) {
+            const Node& node = graph_.nodes()[n];
+            if (ObjectGraph::is_interned(node) && pycds_is_compared_name(node.source)) found_[n] = true;
+        }
         return std::move(found_);
     }
 
@@ -23,16 +29,15 @@ class Search {
         const auto* code = reinterpret_cast<const PyCodeObject*>(node.source);
         const Reference* members = graph_.references(node);
         for (uint32_t i = 0; i < node.reference_count; ++i) {
-            switch (interp::kCodePointers[i]) {
-                case offsetof(PyCodeObject, co_filename): break;
-                case offsetof(PyCodeObject, co_qualname):
-                    // Outside classes it is the name.
-                    if (!has_dot(code->co_qualname)) take(members[i]);
-                    break;
-                case offsetof(PyCodeObject, co_localsplusnames):
-                    take_parameters(code, members[i]);
-                    break;
-                default: take(members[i]);
+            const size_t offset = interp::code_slot(i);
+            if (offset == offsetof(PyCodeObject, co_filename)) continue;
+            if (offset == interp::kCodeQualname) {
+                // Outside classes it is the name.
+                if (!has_dot(interp::qualname_of(code))) take(members[i]);
+            } else if (offset == interp::kCodeVariables) {
+                take_parameters(code, members[i]);
+            } else if (!interp::are_cells(offset) || !is_function(code)) {
+                take(members[i]);
             }
         }
     }
@@ -42,11 +47,10 @@ class Search {
     void take_parameters(const PyCodeObject* code, const Reference& names) {
         if (names.node == Reference::kExternal) return;
         const Node& tuple = graph_.nodes()[names.node];
-        const bool function = (code->co_flags & CO_OPTIMIZED) != 0;
         const auto parameters = static_cast<uint32_t>(code->co_argcount + code->co_kwonlyargcount);
         const Reference* items = graph_.references(tuple);
         for (uint32_t i = 0; i < tuple.reference_count; ++i) {
-            if (!function || i < parameters) take(items[i]);
+            if (!is_function(code) || i < parameters) take(items[i]);
         }
     }
 
@@ -61,6 +65,8 @@ class Search {
         const Reference* items = graph_.references(node);
         for (uint32_t i = 0; i < node.reference_count; ++i) take(items[i]);
     }
+
+    static bool is_function(const PyCodeObject* code) { return (code->co_flags & CO_OPTIMIZED) != 0; }
 
     static bool has_dot(PyObject* string) {
         return PyUnicode_FindChar(string, '.', 0, PyUnicode_GET_LENGTH(string), 1) >= 0;

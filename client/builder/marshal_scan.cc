@@ -51,7 +51,8 @@ struct Frame {
 
 class Scanner {
   public:
-    explicit Scanner(std::span<const unsigned char> data) : cursor_{data} {}
+    Scanner(std::span<const unsigned char> data, const MarshalledCode& code)
+        : cursor_{data}, code_(code) {}
 
     MarshalScan run() {
         result_.ok = scan();
@@ -87,7 +88,7 @@ class Scanner {
         if (kind == Frame::Kind::kCodeTail) --code_depth_;
         if (kind == Frame::Kind::kCodeHead) {
             if (!cursor_.skip(4)) return false;  // co_firstlineno
-            return push(Frame::Kind::kCodeTail, 2);
+            return push(Frame::Kind::kCodeTail, code_.tables);
         }
         return true;
     }
@@ -162,14 +163,14 @@ class Scanner {
             case '{': return push(Frame::Kind::kDict, 0);
             case 'c':
                 if (++code_depth_ > kMaxCodeDepth) result_.too_deep = true;
-                // Five counts and flags; then code, consts, names, localsplusnames,
-                // localspluskinds, filename, name, qualname.
-                return cursor_.skip(5 * 4) && push(Frame::Kind::kCodeHead, 8);
+                return cursor_.skip(code_.counts * sizeof(uint32_t)) &&
+                       push(Frame::Kind::kCodeHead, code_.objects);
             default: return false;
         }
     }
 
     Cursor cursor_;
+    const MarshalledCode& code_;
     MarshalScan result_;
     std::vector<Frame> frames_;
     size_t frozenset_depth_ = 0;
@@ -178,8 +179,8 @@ class Scanner {
 
 }  // namespace
 
-MarshalScan scan_marshal(std::span<const unsigned char> data) {
-    return Scanner(data).run();
+MarshalScan scan_marshal(std::span<const unsigned char> data, const MarshalledCode& code) {
+    return Scanner(data, code).run();
 }
 
 }  // namespace pycds::builder

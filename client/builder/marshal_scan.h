@@ -17,8 +17,15 @@ struct MarshalScan {
     std::vector<size_t> frozensets;  // offsets of their type bytes
 };
 
-// Format: Python/marshal.c of 3.11 to 3.14 (TYPE_* and r_object()). Code objects are those of 3.11
-// and later. Bytes after the first object are ignored, as importlib does.
-MarshalScan scan_marshal(std::span<const unsigned char> data);
+// What a code object consists of, which differs between versions.
+struct MarshalledCode {
+    unsigned counts;   // 32-bit numbers before its objects
+    unsigned objects;  // objects before its first line number
+    unsigned tables;   // and after it
+};
+
+// Format: Python/marshal.c of 3.9 to 3.14 (TYPE_* and r_object()). Bytes after the first object are ignored, as
+// importlib does.
+MarshalScan scan_marshal(std::span<const unsigned char> data, const MarshalledCode& code);
 
 }  // namespace pycds::builder

@@ -1,5 +1,7 @@
 #include "client/builder/object_graph.h"
 
+#include <new>
+
 #include "client/interp/common_layout.h"
 #include "client/interp/identity.h"
 #include "client/interp/internals.h"
@@ -14,16 +16,24 @@ PyObject* pointer_at(const void* object, size_t offset) {
     return *reinterpret_cast<PyObject* const*>(static_cast<const char*>(object) + offset);
 }
 
-// Things of the interpreter that are referred to and never copied: the singletons, and what is
-// statically allocated in _PyRuntime (small ints, one-character strings, empty string, bytes and
-// tuple, names like "__init__"), or as a string of a frozen module.
-bool is_external(PyObject* object) {
-    if (object == Py_None || object == Py_True || object == Py_False || object == Py_Ellipsis) {
-        return true;
-    }
+// The address under which the image refers to a thing of the interpreter's that is never copied, or 0: the
+// singletons, and what is statically allocated in _PyRuntime (small ints, one-character strings, empty
+// string, bytes and tuple, names like "__init__"), or as a string of a frozen module; or of that what
+// older versions have on the heap.
+uint64_t external_address(PyObject* object) {
     const auto address = reinterpret_cast<uint64_t>(object);
+    if (object == Py_None || object == Py_True || object == Py_False || object == Py_Ellipsis) {
+        return address;
+    }
+    uint64_t number = 0;
+    if (interp::find_heap_singleton(object, &number)) return image::heap_singleton_address(number);
     const auto runtime = reinterpret_cast<uint64_t>(pycds_runtime_address());
-    return address - runtime < pycds_runtime_size() || pycds_is_static_string(object);
+    const bool known = address - runtime < pycds_runtime_size() || pycds_is_static_string(object);
+    return known ? address : 0;
+}
+
+bool is_external(PyObject* object) {
+    return external_address(object) != 0;
 }
 
 bool has_exact_type(PyObject* object, TypeIndex index) {
@@ -172,7 +182,8 @@ class ObjectGraph::Visitor {
     explicit Visitor(ObjectGraph* graph) : graph_(graph) {}
 
     Reference visit(PyObject* object, PyObject* twin, RegionKind region_hint) {
-        if (is_external(object)) return {Reference::kExternal, reinterpret_cast<uint64_t>(object)};
+        const uint64_t external = external_address(object);
+        if (external != 0) return {Reference::kExternal, external};
         if (is_interned_string(object)) return {interned(object), 0};
         const auto known = seen_.find(object);
         if (known != seen_.end()) return {known->second, 0};
@@ -309,12 +320,18 @@ class ObjectGraph::Visitor {
         const RegionKind region =
             runs_once(source) ? RegionKind::kCodeRunOnce : RegionKind::kCodeFunctions;
         const uint32_t node = add(object, TypeIndex::kCode, region, interp::code_size(source));
-        const uint32_t first = reserve_references(node, std::size(interp::kCodePointers));
+        const size_t array_size = interp::code_array_size(source);
+        const uint32_t first =
+            reserve_references(node, std::size(interp::kCodePointers) + (array_size != 0 ? 1 : 0));
         const Py_ssize_t doc = docstring_index(source);
         if (doc >= 0) visit(PyTuple_GET_ITEM(source->co_consts, doc), nullptr, RegionKind::kStrDoc);
         size_t i = 0;
         for (const size_t offset : interp::kCodePointers) {
             graph_->references_[first + i++] = code_member(source, twin, offset);
+        }
+        if (array_size != 0) {
+            graph_->references_[first + i] = {array(pointer_at(source, interp::kCodeArray), array_size),
+                                              interp::kBytesData};
         }
         return node;
     }
@@ -326,8 +343,26 @@ class ObjectGraph::Visitor {
                 twin == nullptr ? nullptr : reinterpret_cast<PyCodeObject*>(twin)->co_consts;
             return visit(member, twin_consts, RegionKind::kTupleConsts);
         }
-        if (PyBytes_CheckExact(member) && !is_external(member)) return {table(member), 0};
+        // Singletons on the heap too: who is who among tables and tuples of names nobody asks, and an
+        // address that each process has to find out is a page written.
+        const bool copied = interp::kHasHeapSingletons || !is_external(member);
+        if (PyBytes_CheckExact(member) && copied) return {table(member), 0};
+        if (PyTuple_CheckExact(member) && PyTuple_GET_SIZE(member) == 0 && copied) {
+            if (graph_->no_names_ == Reference::kExternal) {
+                graph_->no_names_ = sequence(member, nullptr, RegionKind::kTupleNames);
+            }
+            return {graph_->no_names_, 0};
+        }
         return visit(member, nullptr, RegionKind::kTupleNames);
+    }
+
+    // What is no object in CPython lies in a bytes object's contents.
+    uint32_t array(const void* data, size_t size) {
+        // Nobody gives it back: the graph refers to its contents.
+        PyObject* bytes =
+            PyBytes_FromStringAndSize(static_cast<const char*>(data), static_cast<Py_ssize_t>(size));
+        if (bytes == nullptr) throw std::bad_alloc();
+        return table(bytes);
     }
 
     ObjectGraph* graph_;

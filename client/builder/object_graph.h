@@ -19,7 +19,7 @@ namespace pycds::builder {
 struct Reference {
     static constexpr uint32_t kExternal = 0xffffffffU;
     uint32_t node = kExternal;
-    uint64_t address = 0;  // of the external thing
+    uint64_t address = 0;  // of the external thing, as the image has it; else bytes behind the object's start
 };
 
 struct Node {
@@ -95,6 +95,7 @@ class ObjectGraph {
     std::unordered_map<PyObject*, uint32_t> interned_;
     std::unordered_set<PyObject*> startup_strings_;
     std::unordered_map<std::string_view, uint32_t> tables_;
+    uint32_t no_names_ = Reference::kExternal;  // node of the empty tuple of names, if there is one
 };
 
 }  // namespace pycds::builder

@@ -38,16 +38,27 @@ bool is_function(const Node& node) {
     return (code_of(node)->co_flags & CO_OPTIMIZED) != 0;
 }
 
-// Comprehensions and generator expressions are functions that run where they are made.
-bool runs_where_it_is_made(std::string_view name) {
-    return name == "<listcomp>" || name == "<setcomp>" || name == "<dictcomp>" ||
-           name == "<genexpr>";
-}
-
 std::string_view text_of(PyObject* string) {
     if (!PyUnicode_IS_COMPACT_ASCII(string)) return {};
     return {reinterpret_cast<const char*>(PyUnicode_1BYTE_DATA(string)),
             static_cast<size_t>(PyUnicode_GET_LENGTH(string))};
+}
+
+constexpr char kModuleName[] = "<module>";
+
+// As compiler_set_qualname() of Python/compile.c has it, but for names that are declared global, where the code
+// object does not say.
+std::string qualname_in(const std::string& parent_name, const Node& parent, const Node& child) {
+    if (PyObject* known = interp::qualname_of(code_of(child))) return std::string(text_of(known));
+    const std::string name(text_of(code_of(child)->co_name));
+    if (parent_name == kModuleName) return name;
+    return parent_name + (is_function(parent) ? ".<locals>." : ".") + name;
+}
+
+// Comprehensions and generator expressions are functions that run where they are made.
+bool runs_where_it_is_made(std::string_view name) {
+    return name == "<listcomp>" || name == "<setcomp>" || name == "<dictcomp>" ||
+           name == "<genexpr>";
 }
 
 // "_Class__name": names of slots become keys of the class's namespace under that name.
@@ -163,7 +174,9 @@ void Placement::assign_modules() {
 RegionKind Placement::region_of(uint32_t number) const {
     const RegionKind kind = node(number).region;
     if (run_once_[number]) return RegionKind::kRunOnce;
-    const bool shared = node(number).type == TypeIndex::kBytes && users_[number] > 1;
+    // A tuple of nothing that is no singleton is the one that code objects have for names (3.9, 3.10).
+    const bool shared = (node(number).type == TypeIndex::kBytes && users_[number] > 1) ||
+                        (node(number).type == TypeIndex::kTuple && node(number).reference_count == 0);
     if (!by_module_ || shared || kind == RegionKind::kStrInterned || kind == RegionKind::kFrozensets) {
         return kind;
     }
@@ -227,7 +240,7 @@ void Placement::choose_first_strings() {
     const auto worth = static_cast<uint32_t>(4 + graph_.modules().size() / kModulesPerUser);
     for (uint32_t n = 0; n < graph_.nodes().size(); ++n) {
         // Names of slots stay the interpreter's own.
-        if (!ObjectGraph::is_interned(node(n)) || pycds_is_slot_name(node(n).source)) continue;
+        if (!ObjectGraph::is_interned(node(n)) || pycds_is_compared_name(node(n).source)) continue;
         if ((node(n).at_startup && users_[n] >= worth) ||
             (users_[n] > 1 && profile_.has_name(text_of(node(n).source)))) {
             heat_[n] = kStartup;
@@ -240,45 +253,48 @@ void Placement::visit_modules() {
     for (module_ = 0; module_ < modules.size(); ++module_) {
         const std::string_view key = Profile::module_key(modules[module_].path);
         module_popularity_ = profile_.popularity(key);
-        visit_code(key, modules[module_].code, true);
+        visit_code(key, kModuleName, modules[module_].code, true);
     }
 }
 
 // A running code object is specialised in place, looks names up and builds dicts from constants: it
 // is written, and so are the hashes in its strings.
-void Placement::visit_code(std::string_view module, uint32_t code, bool runs) {
+void Placement::visit_code(std::string_view module, const std::string& qualname, uint32_t code,
+                           bool runs) {
     if (visited_[code]) return;
     visited_[code] = true;
     if (runs) heat(code);
-    if (profile_.hashes(module, text_of(code_of(node(code))->co_qualname))) heat_all_below(code);
+    if (profile_.hashes(module, qualname)) heat_all_below(code);
     const Reference* members = graph_.references(node(code));
     for (uint32_t i = 0; i < node(code).reference_count; ++i) {
         const uint32_t member = members[i].node;
         if (member == Reference::kExternal || node(member).type != TypeIndex::kTuple) continue;
-        const size_t offset = interp::kCodePointers[i];
+        const size_t offset = interp::code_slot(i);
         if (runs && offset == offsetof(PyCodeObject, co_names)) heat_strings_below(member, true);
         if (offset != offsetof(PyCodeObject, co_consts)) continue;
         const Reference* constants = graph_.references(node(member));
         for (uint32_t c = 0; c < node(member).reference_count; ++c) {
             if (constants[c].node != Reference::kExternal) {
-                visit_constant(module, constants[c].node, runs);
+                visit_constant(module, qualname, node(code), constants[c].node, runs);
             }
         }
     }
 }
 
-void Placement::visit_constant(std::string_view module, uint32_t constant, bool runs) {
+void Placement::visit_constant(std::string_view module, const std::string& parent_name,
+                               const Node& parent, uint32_t constant, bool runs) {
     if (node(constant).type != TypeIndex::kCode) {
         if (runs) heat_strings_below(constant, false);
         return;
     }
+    const std::string qualname = qualname_in(parent_name, parent, node(constant));
     bool this_runs = runs;
     if (is_function(node(constant))) {
         const PyCodeObject* code = code_of(node(constant));
         this_runs = (runs && runs_where_it_is_made(text_of(code->co_name))) ||
-                    profile_.runs(module, text_of(code->co_qualname));
+                    profile_.runs(module, qualname);
     }
-    visit_code(module, constant, this_runs);
+    visit_code(module, qualname, constant, this_runs);
 }
 
 // What hashing a code object hashes: constants, docstrings among them, and tables; where tuples remember
@@ -292,7 +308,7 @@ void Placement::heat_all_below(uint32_t code) {
             (interp::kTuplesHaveHash && node(member).type == TypeIndex::kTuple)) {
             heat(member);
         }
-        if (interp::kCodePointers[i] != offsetof(PyCodeObject, co_consts)) continue;
+        if (interp::code_slot(i) != offsetof(PyCodeObject, co_consts)) continue;
         const Reference* constants = graph_.references(node(member));
         for (uint32_t c = 0; c < node(member).reference_count; ++c) {
             if (constants[c].node != Reference::kExternal) heat(constants[c].node);
@@ -396,8 +412,11 @@ void Placement::move_to_main_users() {
 bool Placement::has_redirected_slot(uint32_t number, std::string_view package) const {
     const Reference* slots = graph_.references(node(number));
     for (uint32_t i = 0; i < node(number).reference_count; ++i) {
-        if (slots[i].node != Reference::kExternal && is_redirected(slots[i].node, package))
+        const bool external = slots[i].node == Reference::kExternal;
+        if (external ? image::is_heap_singleton_address(slots[i].address)
+                     : is_redirected(slots[i].node, package)) {
             return true;
+        }
     }
     return false;
 }

@@ -6,6 +6,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <string>
 #include <string_view>
 #include <unordered_set>
 #include <vector>
@@ -40,8 +41,9 @@ class Placement {
     void count_users();
     void choose_first_strings();
     void visit_modules();
-    void visit_code(std::string_view module, uint32_t code, bool runs);
-    void visit_constant(std::string_view module, uint32_t node, bool runs);
+    void visit_code(std::string_view module, const std::string& qualname, uint32_t code, bool runs);
+    void visit_constant(std::string_view module, const std::string& parent_name, const Node& parent,
+                        uint32_t node, bool runs);
     bool is_hashed(const Node& string, bool looked_up) const;
     std::string_view package_of(uint32_t module) const;
     void heat(uint32_t node);

@@ -12,7 +12,11 @@ import re
 import struct
 import warnings
 
-from re import _compiler, _parser
+try:
+    from re import _compiler, _parser
+except ImportError:  # before 3.11
+    import sre_compile as _compiler
+    import sre_parse as _parser
 
 # Functions of re (and names that they are imported by) whose first argument is a pattern.
 TAKES_FLAGS_NEXT = {"compile", "re_compile", "_compile"}
@@ -23,7 +27,8 @@ NOT_KEPT = re.LOCALE | re.DEBUG
 LONGEST = 100_000  # characters of a pattern, words of its code
 
 LOADS = {"LOAD_METHOD", "LOAD_ATTR", "LOAD_NAME", "LOAD_GLOBAL", "LOAD_DEREF"}
-PASSED_OVER = {"PUSH_NULL", "CACHE", "PRECALL", "KW_NAMES", "EXTENDED_ARG", "NOP", "BINARY_OP", "LOAD_CONST"}
+PASSED_OVER = {"PUSH_NULL", "CACHE", "PRECALL", "KW_NAMES", "EXTENDED_ARG", "NOP", "BINARY_OP", "BINARY_OR",
+               "LOAD_CONST"}
 
 
 def flag_named(name):

@@ -212,10 +212,11 @@ class Recording {
 
     // code_hash() of Objects/codeobject.c hashes the tables too, which nothing else does.
     void record_hashed_code(RegionKind kind) {
-        for_each_object(kind, [&](PyObject* object, uint64_t) {
+        for_each_object(kind, [&](PyObject* object, uint64_t at) {
             if (Py_TYPE(object) != &PyCode_Type) return;
             const auto* code = reinterpret_cast<const PyCodeObject*>(object);
-            const uint64_t table = reinterpret_cast<uint64_t>(code->co_linetable) - image_.base();
+            const uint64_t table =
+                *image_.at<uint64_t>(at + interp::kCodeHashedTable) - image_.base();
             if (table >= image_.header().prefix.image_size ||
                 !written(table + sizeof(PyVarObject), sizeof(Py_hash_t))) {
                 return;
@@ -230,7 +231,7 @@ class Recording {
             if (Py_TYPE(object) != &PyCode_Type || !has_run(code, at)) return;
             if (kind == RegionKind::kCodeFunctions) {
                 add_code("function", code);
-            } else if (text_of(code->co_qualname) == "<module>") {
+            } else if (text_of(interp::qualname_of(code)) == "<module>") {
                 const std::string module = module_of(code);
                 if (!module.empty()) add("module " + module);
             }
@@ -265,7 +266,7 @@ class Recording {
 
     // Specialisation writes into the bytecode and its inline caches; 3.11 counts to it first.
     bool has_run(const PyCodeObject* code, uint64_t at) {
-        constexpr uint64_t kBytecode = offsetof(PyCodeObject, co_code_adaptive);
+        constexpr uint64_t kBytecode = interp::kCodeHeaderSize;
         return written(at + interp::kRunCounter.offset, interp::kRunCounter.size) ||
                written(at + kBytecode, interp::code_size(code) - kBytecode);
     }
@@ -278,7 +279,7 @@ class Recording {
 
     void add_code(const char* kind, const PyCodeObject* code) {
         const std::string module = module_of(code);
-        const std::string_view qualname = text_of(code->co_qualname);
+        const std::string_view qualname = text_of(interp::qualname_of(code));
         if (module.empty() || qualname.empty()) return;
         add(std::string(kind) + " " + module + " " + std::string(qualname));
     }
@@ -295,6 +296,8 @@ class Recording {
 }  // namespace
 
 Result<std::string> record(int image_fd, pid_t pid) {
+    // There a code object does not know its qualified name, and singletons are elsewhere in each process.
+    if (interp::kHasHeapSingletons) return failed("profiles are recorded with Python 3.11 and later");
     Pristine image;
     const Status mapped = image.map(image_fd);
     if (!mapped) return mapped.error();

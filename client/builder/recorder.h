@@ -13,7 +13,7 @@ namespace pycds::builder {
 // Lines of a Profile (profile.h) about process `pid`, which maps the image behind `image_fd` at its
 // requested base; each line ends with a newline, and lines may repeat. The image must have been
 // made for the running interpreter. Needs the right to read /proc/PID/mem (ptrace(2), "Ptrace
-// access mode checking"). Call with the GIL held.
+// access mode checking"). An error before 3.11. Call with the GIL held.
 Result<std::string> record(int image_fd, pid_t pid);
 
 }  // namespace pycds::builder

@@ -11,6 +11,7 @@
 #include "client/ext/start.h"
 #include "client/ext/way_in.h"
 #include "client/interp/internals.h"
+#include "client/interp/interp.h"
 #include "client/loader/find_spec.h"
 #include "client/loader/get_code.h"
 #include "client/loader/import_scope.h"
@@ -209,9 +210,11 @@ PyModuleDef sitecustomize_definition = {
 // Loaded into an older minor by a path that should not lead here: it must not stumble over a slot that it
 // does not know, since everybody sees what import says of that.
 static void leave_out_unknown_slots() {
-    if (Py_Version >= 0x030c0000) return;  // which knows Py_mod_multiple_interpreters
+#ifdef Py_mod_multiple_interpreters
+    if (Py_Version >= 0x030c0000) return;  // which knows it
     pycds::ext::pycds_slots[1] = {0, nullptr};
     pycds::ext::sitecustomize_slots[1] = {0, nullptr};
+#endif
 }
 
 PyMODINIT_FUNC PyInit__pycds(void) {

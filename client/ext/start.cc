@@ -16,6 +16,7 @@
 
 #include "client/interp/identity.h"
 #include "client/interp/internals.h"
+#include "client/interp/interp.h"
 #include "client/link/attach.h"
 #include "client/loader/find_spec.h"
 #include "client/loader/get_code.h"
@@ -155,7 +156,7 @@ int seccomp_mode() {
 
 const char* prepare() {
     // First of all: what follows reads the interpreter's own structs.
-    if (Py_Version != PY_VERSION_HEX) return "client-for-another-version";
+    if (!interp::is_version_compiled_for()) return "client-for-another-version";
     if (const char* mode = environment("PYCDS")) {
         if (std::strcmp(mode, "off") == 0) return "switched-off";
         verbose = std::strcmp(mode, "verbose") == 0;

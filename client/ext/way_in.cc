@@ -7,6 +7,8 @@
 
 #include <cstring>
 
+#include "client/interp/interp.h"
+
 namespace pycds::ext {
 namespace {
 

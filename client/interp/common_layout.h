@@ -1,7 +1,7 @@
 // Layouts that all supported versions share, checked against the headers of the one at hand.
 // Sources: Include/cpython/{bytesobject,tupleobject,setobject,floatobject,complexobject}.h,
-// Include/sliceobject.h and Include/object.h of 3.11.2, 3.13.5 and 3.14.8;
-// Include/internal/pycore_gc.h for the collector's header.
+// Include/sliceobject.h and Include/object.h of 3.9.18, 3.10.13, 3.11.2,
+// 3.13.5 and 3.14.8; Include/internal/pycore_gc.h for the collector's header.
 #pragma once
 
 #include "client/interp/interp.h"
@@ -15,11 +15,6 @@ inline constexpr size_t kGcHeadSize = 2 * sizeof(void*);
 inline constexpr size_t kTupleItems = offsetof(PyTupleObject, ob_item);
 inline size_t tuple_size(PyObject* tuple) {
     return kTupleItems + static_cast<size_t>(PyTuple_GET_SIZE(tuple)) * sizeof(PyObject*);
-}
-
-// A code object with room for what `like` has. Its fields are not set. nullptr with an exception: no memory.
-inline PyCodeObject* new_code(const PyCodeObject* like) {
-    return PyObject_NewVar(PyCodeObject, &PyCode_Type, Py_SIZE(like));
 }
 
 // From 3.14 on they remember their hash, once it has been asked for.
@@ -44,6 +39,11 @@ inline constexpr size_t kSliceItemCount = 3;
 inline constexpr size_t kBytesData = offsetof(PyBytesObject, ob_sval);
 inline size_t bytes_size(PyObject* bytes) {
     return kBytesData + static_cast<size_t>(PyBytes_GET_SIZE(bytes)) + 1;
+}
+
+// Offset of the field that the i-th reference of a code object stands in: the array comes last.
+constexpr size_t code_slot(size_t i) {
+    return i < sizeof kCodePointers / sizeof *kCodePointers ? kCodePointers[i] : kCodeArray;
 }
 
 static_assert(sizeof(PyASCIIObject) > 32);  // MappedImage counts on it

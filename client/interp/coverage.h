@@ -18,6 +18,9 @@ struct Field {
     size_t alignment;
 };
 
+// Offset of a field that a version does not have.
+inline constexpr size_t kNoField = ~size_t{0};
+
 constexpr bool covers(std::initializer_list<Field> fields, size_t begin, size_t end,
                       size_t struct_alignment) {
     size_t at = begin;

@@ -86,7 +86,7 @@ bool layout_matches() {
            PyFloat_Type.tp_basicsize == static_cast<Py_ssize_t>(sizeof(PyFloatObject)) &&
            PyComplex_Type.tp_basicsize == static_cast<Py_ssize_t>(sizeof(PyComplexObject)) &&
            PyCode_Type.tp_basicsize ==
-               static_cast<Py_ssize_t>(offsetof(PyCodeObject, co_code_adaptive)) &&
+               static_cast<Py_ssize_t>(kCodeHeaderSize) &&
            PyCode_Type.tp_itemsize == static_cast<Py_ssize_t>(kCodeUnitSize);
 }
 
@@ -94,7 +94,7 @@ bool layout_matches() {
 
 Refusal identify_interpreter(image::InterpreterIdentity* identity, uint64_t* runtime_base) {
     std::memset(identity, 0, sizeof *identity);
-    if (Py_Version != PY_VERSION_HEX) return "client-for-another-version";
+    if (!is_version_compiled_for()) return "client-for-another-version";
     // A debug or trace-refs build has other object headers (Include/object.h).
     if (PySys_GetObject("gettotalrefcount") != nullptr) return "debug-build";
     if (PySys_GetObject("getobjects") != nullptr) return "trace-refs-build";
@@ -166,6 +166,86 @@ const void* singleton_address(image::SingletonIndex index) {
         case SingletonIndex::kCount: break;
     }
     return nullptr;
+}
+
+namespace {
+
+using image::HeapSingleton;
+
+constexpr uint64_t number_of(HeapSingleton first) { return static_cast<uint64_t>(first); }
+
+// A new reference, or nullptr with an exception.
+PyObject* find_or_make(uint64_t number) {
+    if (number < number_of(HeapSingleton::kCharacters)) {
+        return PyLong_FromLong(static_cast<long>(number) + image::kLowestSmallInt);
+    }
+    if (number < number_of(HeapSingleton::kBytes)) {
+        return PyUnicode_FromOrdinal(static_cast<int>(number - number_of(HeapSingleton::kCharacters)));
+    }
+    if (number < number_of(HeapSingleton::kEmptyStr)) {
+        const char byte = static_cast<char>(number - number_of(HeapSingleton::kBytes));
+        return PyBytes_FromStringAndSize(&byte, 1);
+    }
+    switch (static_cast<HeapSingleton>(number)) {
+        case HeapSingleton::kEmptyStr: return PyUnicode_New(0, 0);
+        case HeapSingleton::kEmptyBytes: return PyBytes_FromStringAndSize(nullptr, 0);
+        case HeapSingleton::kEmptyTuple: return PyTuple_New(0);
+        case HeapSingleton::kEmptyFrozenset:
+            // PyFrozenSet_New() makes another one (Objects/setobject.c frozenset_new()).
+            return PyObject_CallNoArgs(reinterpret_cast<PyObject*>(&PyFrozenSet_Type));
+        default: return nullptr;
+    }
+}
+
+// The number of the singleton that a value is if it is one; kCount if it is none.
+uint64_t number_by_value(PyObject* object) {
+    if (PyLong_CheckExact(object)) {
+        int overflow = 0;
+        const long value = PyLong_AsLongAndOverflow(object, &overflow);
+        const long number = value - image::kLowestSmallInt;
+        if (overflow == 0 && number >= 0 && number < image::kSmallInts) return static_cast<uint64_t>(number);
+    } else if (PyUnicode_CheckExact(object)) {
+        if (PyUnicode_GET_LENGTH(object) == 0) return number_of(HeapSingleton::kEmptyStr);
+        const Py_UCS4 first = PyUnicode_READ_CHAR(object, 0);
+        if (PyUnicode_GET_LENGTH(object) == 1 && first < 256) {
+            return number_of(HeapSingleton::kCharacters) + first;
+        }
+    } else if (PyBytes_CheckExact(object)) {
+        if (PyBytes_GET_SIZE(object) == 0) return number_of(HeapSingleton::kEmptyBytes);
+        if (PyBytes_GET_SIZE(object) == 1) {
+            return number_of(HeapSingleton::kBytes) +
+                   static_cast<unsigned char>(PyBytes_AS_STRING(object)[0]);
+        }
+    } else if (PyTuple_CheckExact(object)) {
+        if (PyTuple_GET_SIZE(object) == 0) return number_of(HeapSingleton::kEmptyTuple);
+    } else if (PyFrozenSet_CheckExact(object)) {
+        if (PySet_GET_SIZE(object) == 0) return number_of(HeapSingleton::kEmptyFrozenset);
+    }
+    return number_of(HeapSingleton::kCount);
+}
+
+}  // namespace
+
+PyObject* heap_singleton(uint64_t number) {
+    if constexpr (kHasHeapSingletons) {
+        static constinit PyObject* known[number_of(HeapSingleton::kCount)] = {};
+        if (number >= number_of(HeapSingleton::kCount)) return nullptr;
+        if (number == number_of(HeapSingleton::kEmptyFrozenset) && !kEmptyFrozensetIsSingleton) {
+            return nullptr;
+        }
+        if (known[number] == nullptr) {
+            known[number] = find_or_make(number);
+            if (known[number] == nullptr) PyErr_Clear();
+        }
+        return known[number];
+    }
+    return nullptr;
+}
+
+bool find_heap_singleton(PyObject* object, uint64_t* number) {
+    if (!kHasHeapSingletons) return false;
+    *number = number_by_value(object);
+    return heap_singleton(*number) == object;
 }
 
 }  // namespace pycds::interp

@@ -2,6 +2,8 @@
 // Freestanding: part of the client.
 #pragma once
 
+#include <Python.h>
+
 #include <cstdint>
 
 #include "src/common/image/format.h"
@@ -28,5 +30,12 @@ bool in_interpreter_data(uint64_t address, uint64_t size);
 // Address of a type or singleton that an image may refer to.
 const void* type_address(image::TypeIndex index);
 const void* singleton_address(image::SingletonIndex index);
+
+// The object of this process (borrowed; kept for its life) that a number of image::HeapSingleton stands for;
+// nullptr if this version has no such singletons, or for want of memory. Call with the GIL held.
+PyObject* heap_singleton(uint64_t number);
+
+// Is `object` one of them, and which?
+bool find_heap_singleton(PyObject* object, uint64_t* number);
 
 }  // namespace pycds::interp

@@ -9,7 +9,11 @@
 #include "internal/pycore_pyhash.h"
 #include "internal/pycore_runtime.h"
 
-#if PY_VERSION_HEX >= 0x030b0000 && PY_VERSION_HEX < 0x030c0000
+#if PY_VERSION_HEX >= 0x03090000 && PY_VERSION_HEX < 0x030a0000
+#include "client/interp/internals_3_9.h"
+#elif PY_VERSION_HEX >= 0x030a0000 && PY_VERSION_HEX < 0x030b0000
+#include "client/interp/internals_3_10.h"
+#elif PY_VERSION_HEX >= 0x030b0000 && PY_VERSION_HEX < 0x030c0000
 #include "client/interp/internals_3_11.h"
 #elif PY_VERSION_HEX >= 0x030c0000 && PY_VERSION_HEX < 0x030d0000
 #include "client/interp/internals_3_12.h"
@@ -38,7 +42,11 @@ int pycds_import_is_watched(void) {
 }
 
 int pycds_debug_ranges(void) {
+#ifdef VERSION_HAS_NO_DEBUG_RANGES
+    return 1;
+#else
     return PyThreadState_Get()->interp->config.code_debug_ranges != 0;
+#endif
 }
 
 int pycds_optimization_level(void) {
@@ -68,13 +76,20 @@ PyObject* pycds_interned_dict(void) {
 void pycds_intern_hashed_names(void) {
 #ifndef VERSION_HAS_NO_HASHED_NAMES
     for (size_t i = 0; i < sizeof version_hashed_names / sizeof *version_hashed_names; ++i) {
-        /* Interning computes the hash. The reference is for the life of the process. */
-        if (PyUnicode_InternFromString(version_hashed_names[i]) == NULL) PyErr_Clear();
+        /* Of a string of an image that is the canonical one it has not been computed yet. The reference is
+         * for the life of the process. */
+        PyObject* name = PyUnicode_InternFromString(version_hashed_names[i]);
+        if (name == NULL || PyObject_Hash(name) == -1) PyErr_Clear();
     }
 #endif
 }
 
-int pycds_is_slot_name(PyObject* string) {
+int pycds_is_compared_name(PyObject* string) {
+#ifdef VERSION_HAS_COMPARED_NAMES
+    for (size_t i = 0; i < sizeof version_compared_names / sizeof *version_compared_names; ++i) {
+        if (PyUnicode_CompareWithASCIIString(string, version_compared_names[i]) == 0) return 1;
+    }
+#endif
 #ifdef VERSION_HAS_SLOT_STRINGS
     const Py_ssize_t length = PyUnicode_GET_LENGTH(string) - 4;
     if (!PyUnicode_IS_COMPACT_ASCII(string) || length <= 0) return 0;
@@ -129,8 +144,19 @@ uint64_t pycds_dict_version(PyObject* dict) { return ((PyDictObject*)dict)->ma_v
 
 uint64_t pycds_type_version(PyTypeObject* type) {
     /* A look-up gives it one (assign_version_tag() in Objects/typeobject.c). */
+#ifdef VERSION_TYPE_VERSION_HAS_FLAG
+    static PyObject* name = NULL;
+    if (name == NULL) name = PyUnicode_InternFromString("__init__");
+    if (name == NULL) {
+        PyErr_Clear();
+        return 0;
+    }
+    _PyType_Lookup(type, name);
+    return PyType_HasFeature(type, Py_TPFLAGS_VALID_VERSION_TAG) ? type->tp_version_tag : 0;
+#else
     _PyType_Lookup(type, (PyObject*)&_Py_ID(__init__));
     return type->tp_version_tag;
+#endif
 }
 
 int pycds_is_finalizing(void) {

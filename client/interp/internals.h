@@ -39,9 +39,9 @@ PyObject *pycds_interned_dict(void);
  * computed: it has, for the process's own strings. */
 void pycds_intern_hashed_names(void);
 
-/* Is it the name of a slot that this version's own C code compares by address with a string that it
- * interned when it started? Then that one must stay canonical. */
-int pycds_is_slot_name(PyObject *string);
+/* Is it a name, mostly of a slot, that this version's own C code compares by address with a string that it
+ * has interned? Then that one must stay canonical. */
+int pycds_is_compared_name(PyObject *string);
 
 /* Strings of the interpreter's file that are no members of _PyRuntime (3.12 has those of frozen modules there)
  * become canonical when such a module is imported, before any in the dict. The table of them, a

@@ -1,15 +1,25 @@
-/* See interned_table.h. Sources: struct _dictkeysobject and PyDictKeyEntry in
- * Include/internal/pycore_dict.h, lookdict_index() and dictresize() in
- * Objects/dictobject.c, unicode_hash() in Objects/unicodeobject.c; alike in 3.11.2, 3.12.1, 3.13.5 and
- * 3.14.8. _Py_hashtable_t: Include/internal/pycore_hashtable.h and Python/hashtable.c, alike since 3.9. */
+/* See interned_table.h. Sources: lookdict_index() and dictresize() in Objects/dictobject.c, unicode_hash()
+ * in Objects/unicodeobject.c; alike in 3.9.18, 3.10.13, 3.11.2, 3.12.1, 3.13.5 and 3.14.8. What a table looks
+ * like is told by one of two headers: before 3.11 CPython does not install its own. _Py_hashtable_t:
+ * Include/internal/pycore_hashtable.h and Python/hashtable.c, alike since 3.9. */
 #define Py_BUILD_CORE 1
 #include "client/interp/interned_table.h"
 
 #include <string.h>
 
-#include "internal/pycore_dict.h"
 #include "internal/pycore_hashtable.h"
 #include "client/interp/internals.h"
+
+/* Bytes of an entry of the index of a table with that many places. */
+static size_t index_width(size_t places) {
+    return places <= 0xff ? 1 : places <= 0xffff ? 2 : places <= 0xffffffff ? 4 : 8;
+}
+
+#if __has_include("internal/pycore_dict.h")
+#include "client/interp/dict_keys_since_3_11.h"
+#else
+#include "client/interp/dict_keys_before_3_11.h"
+#endif
 
 #define PERTURB_SHIFT 5 /* Objects/dictobject.c */
 
@@ -25,58 +35,39 @@ Py_hash_t pycds_string_hash(PyObject* string) {
 }
 
 static Py_ssize_t index_at(const PyDictKeysObject* keys, size_t at) {
-    if (keys->dk_log2_size < 8) return ((const int8_t*)keys->dk_indices)[at];
-    if (keys->dk_log2_size < 16) return ((const int16_t*)keys->dk_indices)[at];
-    if (keys->dk_log2_size < 32) return ((const int32_t*)keys->dk_indices)[at];
-    return (Py_ssize_t)((const int64_t*)keys->dk_indices)[at];
+    switch (index_width(places_of(keys))) {
+        case 1: return ((const int8_t*)keys->dk_indices)[at];
+        case 2: return ((const int16_t*)keys->dk_indices)[at];
+        case 4: return ((const int32_t*)keys->dk_indices)[at];
+        default: return (Py_ssize_t)((const int64_t*)keys->dk_indices)[at];
+    }
 }
 
 static void set_index_at(PyDictKeysObject* keys, size_t at, Py_ssize_t index) {
-    if (keys->dk_log2_size < 8) {
-        ((int8_t*)keys->dk_indices)[at] = (int8_t)index;
-    } else if (keys->dk_log2_size < 16) {
-        ((int16_t*)keys->dk_indices)[at] = (int16_t)index;
-    } else if (keys->dk_log2_size < 32) {
-        ((int32_t*)keys->dk_indices)[at] = (int32_t)index;
-    } else {
-        ((int64_t*)keys->dk_indices)[at] = index;
+    switch (index_width(places_of(keys))) {
+        case 1: ((int8_t*)keys->dk_indices)[at] = (int8_t)index; break;
+        case 2: ((int16_t*)keys->dk_indices)[at] = (int16_t)index; break;
+        case 4: ((int32_t*)keys->dk_indices)[at] = (int32_t)index; break;
+        default: ((int64_t*)keys->dk_indices)[at] = index;
     }
 }
 
-/* Gives `dict` a table of 2^log2_size places for what it holds. As dictresize() does it, but for two
- * things: it is a general table, and its unused entries are not touched, so that they take no memory. */
-static int rebuild(PyObject* dict, uint8_t log2_size) {
+/* Gives `dict` a table of that many places, a power of two, for what it holds. As dictresize() does it, but
+ * for two things: its entries hold hashes, and the unused ones are not touched, so that they take no
+ * memory. */
+static int rebuild(PyObject* dict, size_t places) {
     PyDictKeysObject* old = keys_of(dict);
-    uint8_t log2_index_bytes = log2_size;
-    if (log2_size >= 32) {
-        log2_index_bytes = (uint8_t)(log2_size + 3);
-    } else if (log2_size >= 16) {
-        log2_index_bytes = (uint8_t)(log2_size + 2);
-    } else if (log2_size >= 8) {
-        log2_index_bytes = (uint8_t)(log2_size + 1);
-    }
-    const size_t index_bytes = (size_t)1 << log2_index_bytes;
-    const size_t mask = ((size_t)1 << log2_size) - 1;
-    const size_t usable = ((mask + 1) << 1) / 3; /* USABLE_FRACTION() */
+    const size_t index_bytes = places * index_width(places);
+    const size_t mask = places - 1;
+    const size_t usable = (places << 1) / 3; /* USABLE_FRACTION() */
     PyDictKeysObject* keys =
         pycds_allocate_dict_keys(sizeof *keys + index_bytes + usable * sizeof(PyDictKeyEntry));
     if (keys == NULL) return -1;
-    memset(keys, 0, sizeof *keys);
-    keys->dk_refcnt = 1;
-    keys->dk_log2_size = log2_size;
-    keys->dk_log2_index_bytes = log2_index_bytes;
-    keys->dk_kind = DICT_KEYS_GENERAL;
+    make_head(keys, places, old);
     memset(keys->dk_indices, 0xff, index_bytes); /* DKIX_EMPTY */
-    PyDictKeyEntry* entries = DK_ENTRIES(keys);
+    PyDictKeyEntry* entries = entries_of(keys);
     for (Py_ssize_t i = 0; i < old->dk_nentries; ++i) {
-        PyDictKeyEntry entry;
-        if (old->dk_kind == DICT_KEYS_GENERAL) {
-            entry = DK_ENTRIES(old)[i];
-        } else {
-            entry.me_key = DK_UNICODE_ENTRIES(old)[i].me_key;
-            entry.me_value = DK_UNICODE_ENTRIES(old)[i].me_value;
-            entry.me_hash = entry.me_value == NULL ? -1 : ((PyASCIIObject*)entry.me_key)->hash;
-        }
+        const PyDictKeyEntry entry = entry_at(old, i);
         if (entry.me_value == NULL) continue;
         size_t perturb = (size_t)entry.me_hash;
         size_t at = perturb & mask;
@@ -96,18 +87,16 @@ static int rebuild(PyObject* dict, uint8_t log2_size) {
 int pycds_interned_generalise(PyObject* dict) {
     PyDictKeysObject* keys = keys_of(dict);
     /* Anything else is not what the interpreter made; and the smallest tables are kept for reuse. */
-    if (((PyDictObject*)dict)->ma_values != NULL || keys->dk_refcnt != 1 || keys->dk_log2_size < 5 ||
-        keys->dk_kind != DICT_KEYS_UNICODE) {
+    if (((PyDictObject*)dict)->ma_values != NULL || keys->dk_refcnt != 1 || places_of(keys) < 32 ||
+        !is_as_made(keys)) {
         return -1;
     }
-    return rebuild(dict, keys->dk_log2_size);
+    return holds_hashes(keys) ? 0 : rebuild(dict, places_of(keys));
 }
 
 void pycds_interned_make_room(PyObject* dict, Py_ssize_t count) {
     const PyDictKeysObject* keys = keys_of(dict);
-    if (keys->dk_kind == DICT_KEYS_GENERAL && keys->dk_usable < count) {
-        rebuild(dict, (uint8_t)(keys->dk_log2_size + 1));
-    }
+    if (holds_hashes(keys) && keys->dk_usable < count) rebuild(dict, 2 * places_of(keys));
 }
 
 static int equal(PyObject* a, PyObject* b) {
@@ -122,8 +111,8 @@ static int equal(PyObject* a, PyObject* b) {
 /* The entry of an equal string, or NULL; then *slot is the first empty place of the index. */
 static PyDictKeyEntry* find(PyDictKeysObject* keys, PyObject* string, Py_hash_t hash,
                             size_t* slot) {
-    PyDictKeyEntry* entries = DK_ENTRIES(keys);
-    const size_t mask = ((size_t)1 << keys->dk_log2_size) - 1;
+    PyDictKeyEntry* entries = entries_of(keys);
+    const size_t mask = places_of(keys) - 1;
     size_t perturb = (size_t)hash;
     size_t at = (size_t)hash & mask;
     for (;;) {
@@ -144,11 +133,11 @@ static PyDictKeyEntry* find(PyDictKeysObject* keys, PyObject* string, Py_hash_t 
 static PyObject* enter(PyObject* dict, PyObject* string, Py_hash_t hash, size_t slot) {
     PyDictKeysObject* keys = keys_of(dict);
     if (keys->dk_usable <= 0) {
-        if (rebuild(dict, (uint8_t)(keys->dk_log2_size + 1)) != 0) return NULL;
+        if (rebuild(dict, 2 * places_of(keys)) != 0) return NULL;
         keys = keys_of(dict);
         find(keys, string, hash, &slot);
     }
-    PyDictKeyEntry* entry = &DK_ENTRIES(keys)[keys->dk_nentries];
+    PyDictKeyEntry* entry = &entries_of(keys)[keys->dk_nentries];
     entry->me_hash = hash;
     entry->me_key = string;
     entry->me_value = string;
@@ -180,19 +169,16 @@ PyObject* pycds_interned_canonical(PyObject* dict, PyObject* string, Py_hash_t h
 }
 
 /* As find() and get the value, in a dict that is as CPython made it. */
-static PyObject* find_among_strings(PyDictKeysObject* keys, PyObject* string, Py_hash_t hash) {
-    const PyDictUnicodeEntry* entries = DK_UNICODE_ENTRIES(keys);
-    const size_t mask = ((size_t)1 << keys->dk_log2_size) - 1;
+static PyObject* find_as_made(PyDictKeysObject* keys, PyObject* string, Py_hash_t hash) {
+    const size_t mask = places_of(keys) - 1;
     size_t perturb = (size_t)hash;
     size_t at = (size_t)hash & mask;
     for (;;) {
         const Py_ssize_t index = index_at(keys, at);
         if (index == DKIX_EMPTY) return NULL;
         if (index >= 0) {
-            PyObject* key = entries[index].me_key;
-            if (((PyASCIIObject*)key)->hash == hash && equal(string, key)) {
-                return entries[index].me_value;
-            }
+            const PyDictKeyEntry entry = entry_at(keys, index);
+            if (entry.me_hash == hash && equal(string, entry.me_key)) return entry.me_value;
         }
         perturb >>= PERTURB_SHIFT;
         at = (at * 5 + perturb + 1) & mask;
@@ -203,9 +189,7 @@ PyObject* pycds_interned_find(PyObject* dict, PyObject* string, Py_hash_t hash) 
     size_t slot = 0;
     PyObject* other = pycds_interned_static(string, hash);
     if (other != NULL) return other;
-    if (keys_of(dict)->dk_kind == DICT_KEYS_UNICODE) {
-        return find_among_strings(keys_of(dict), string, hash);
-    }
+    if (!holds_hashes(keys_of(dict))) return find_as_made(keys_of(dict), string, hash);
     const PyDictKeyEntry* entry = find(keys_of(dict), string, hash, &slot);
     return entry == NULL ? NULL : entry->me_value;
 }
@@ -228,8 +212,8 @@ static int between(const void* object, const void* begin, const void* end) {
 
 void pycds_interned_forget(PyObject* dict, const void* begin, const void* end) {
     PyDictKeysObject* keys = keys_of(dict);
-    if (keys->dk_kind != DICT_KEYS_GENERAL) return;
-    PyDictKeyEntry* entries = DK_ENTRIES(keys);
+    if (!holds_hashes(keys)) return;
+    PyDictKeyEntry* entries = entries_of(keys);
     for (Py_ssize_t i = 0; i < keys->dk_nentries; ++i) {
         PyDictKeyEntry* entry = &entries[i];
         if (entry->me_value == NULL) continue;

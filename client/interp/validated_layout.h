@@ -11,11 +11,6 @@ inline constexpr const image::ObjectLayout& kValidated = *image::object_layout(P
 static_assert(kValidated.tuple_items == offsetof(PyTupleObject, ob_item));
 static_assert(kValidated.ascii_data == sizeof(PyASCIIObject));
 static_assert(kValidated.compact_data == sizeof(PyCompactUnicodeObject));
-static_assert(kValidated.code_nlocalsplus == offsetof(PyCodeObject, co_nlocalsplus));
-static_assert(kValidated.code_stacksize == offsetof(PyCodeObject, co_stacksize));
-static_assert(kValidated.code_traceable == offsetof(PyCodeObject, _co_firsttraceable));
-static_assert(kValidated.code_instructions == offsetof(PyCodeObject, co_code_adaptive));
-static_assert(offsetof(PyCodeObject, co_weakreflist) == image::kCodePointersEnd);
 static_assert(offsetof(PyBytesObject, ob_sval) == image::kBytesData);
 static_assert(offsetof(PyASCIIObject, length) == image::kObjectSize);
 static_assert(offsetof(PyASCIIObject, hash) == image::kStrHash);

@@ -3,9 +3,10 @@
 
 #include <Python.h>
 
+#include "client/interp/interp.h"
+
 namespace pycds::loader {
 
-// Part of the interpreter, older than any program: importlib, site, runpy.
 inline bool is_frozen(const PyCodeObject* code) {
     constexpr char kPrefix[] = "<frozen ";
     for (Py_ssize_t i = 0; kPrefix[i] != '\0'; ++i) {
@@ -17,6 +18,17 @@ inline bool is_frozen(const PyCodeObject* code) {
     return true;
 }
 
+// Part of the interpreter, older than any program: importlib, site, runpy.
+inline bool is_interpreters(const PyCodeObject* code) {
+    if (is_frozen(code)) return true;
+    if (interp::kSiteIsFrozen) return false;
+    PyObject* site = PyDict_GetItemString(PyImport_GetModuleDict(), "site");  // borrowed
+    PyObject* file = site != nullptr && PyModule_Check(site)
+                         ? PyDict_GetItemString(PyModule_GetDict(site), "__file__")
+                         : nullptr;
+    return file != nullptr && PyUnicode_Check(file) && PyUnicode_Compare(file, code->co_filename) == 0;
+}
+
 // Calls visit(code) for the code of the program that runs, in all threads of this interpreter, until one
 // call returns false; returns whether none did. `visit` runs no Python code.
 template <typename Visit>
@@ -26,7 +38,7 @@ bool for_each_running_code(Visit visit) {
         PyFrameObject* frame = PyThreadState_GetFrame(thread);
         while (frame != nullptr) {
             PyCodeObject* code = PyFrame_GetCode(frame);
-            const bool ok = is_frozen(code) || visit(code);
+            const bool ok = is_interpreters(code) || visit(code);
             Py_DECREF(code);
             PyFrameObject* back = ok ? PyFrame_GetBack(frame) : nullptr;
             Py_DECREF(frame);

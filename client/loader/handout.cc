@@ -93,10 +93,10 @@ bool fill_frozenset(const MappedImage& image, const image::FrozensetRecord& reco
 }  // namespace
 
 PyObject* prepare_module(MappedImage& image, const image::RootRecord& root) {
-    if (image.relocation().moved()) {
+    if (image.relocation().needed()) {
         Relocator relocator(image);
         if (!relocate(image, root, relocator)) return nullptr;
-        intern_strings(image, root, &relocator);
+        intern_strings(image, root, image.relocation().moved() ? &relocator : nullptr);
     } else {
         intern_strings(image, root, nullptr);
     }

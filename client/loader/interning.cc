@@ -80,7 +80,6 @@ void Interning::begin(const MappedImage* images, size_t count) {
         dict_ = nullptr;
         return;
     }
-    pycds_intern_hashed_names();
     if (!call_back_at_end() || pycds_interned_generalise(dict_) != 0) {
         dict_ = nullptr;
         readable_ = nullptr;
@@ -96,10 +95,12 @@ void Interning::begin(const MappedImage* images, size_t count) {
     while (at < images[0].startup_strings_end()) {
         auto* string = reinterpret_cast<PyObject*>(at);
         at = align_up(at + interp::str_size(string), image::kObjectAlignment);
-        if (!pycds_is_slot_name(string)) make_canonical(string, seen);
+        if (!pycds_is_compared_name(string)) make_canonical(string, seen);
     }
     Py_XDECREF(seen);
     PyErr_Clear();
+    // After the strings of the image, which have no hash.
+    pycds_intern_hashed_names();
     for_each_running_code([this](PyCodeObject* code) {
         rename(code);
         return true;
@@ -109,8 +110,9 @@ void Interning::begin(const MappedImage* images, size_t count) {
 // The names in a code object made before, and in those in it, become the canonical ones, as if it had been
 // made now. A name is no value that a program holds.
 void Interning::rename(PyCodeObject* code) const {
-    rename(code->co_names);
-    rename(code->co_localsplusnames);
+    for (const size_t offset : interp::kCodeNames) {
+        rename(*reinterpret_cast<PyObject* const*>(reinterpret_cast<const char*>(code) + offset));
+    }
     for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(code->co_consts); ++i) {
         PyObject* constant = PyTuple_GET_ITEM(code->co_consts, i);
         if (PyCode_Check(constant)) {

@@ -176,7 +176,7 @@ PyObject* MappedImage::find_pattern(uint64_t hash) {
     const bool found = begin != pattern_count_ && patterns_[begin].hash == hash;
     if (!found) return nullptr;
     const uint64_t offset = uint64_t{patterns_[begin].entry} * 8;
-    if (relocation_.moved() && (right_ == nullptr || !Relocator(*this).object(offset))) return nullptr;
+    if (relocation_.needed() && (right_ == nullptr || !Relocator(*this).object(offset))) return nullptr;
     return at<PyObject>(offset);
 }
 
@@ -189,7 +189,7 @@ bool MappedImage::allocate_bitmaps() {
     const uint64_t pages = size_ / image::kPageSize / 8 + 1;
     const uint64_t canonical = strings_size_ / kStringSpacing / 8 + 1;
     const uint64_t right =
-        relocation_.moved() ? objects_size_ / image::kObjectAlignment / 8 + 1 + canonical : 0;
+        relocation_.needed() ? objects_size_ / image::kObjectAlignment / 8 + 1 + canonical : 0;
     taken_ = static_cast<unsigned char*>(std::calloc(taken + 2 * pages + canonical + right, 1));
     if (taken_ == nullptr) return false;
     pinned_ = taken_ + taken;

@@ -3,6 +3,7 @@
 #include <cstring>
 
 #include "client/interp/internals.h"
+#include "client/interp/interp.h"
 #include "client/loader/get_code.h"
 #include "src/common/image/checksum.h"
 
@@ -11,8 +12,8 @@ namespace {
 
 constinit PatternServer server;
 
-// Globals of re._compiler that its compile() calls; re._parser's parse() is looked up in that
-// module.
+// Globals of re._compiler (before 3.11: sre_compile) that its compile() calls; re._parser's (sre_parse's)
+// parse() is looked up in that module.
 constexpr const char* kFunctionNames[] = {"isstring", "_code"};
 constexpr const char* kParseName[] = {"parse"};
 constexpr const char* kClassNames[] = {"State", "SubPattern", "Tokenizer"};
@@ -102,13 +103,13 @@ PyMethodDef PatternServer::definition_ = {
 };
 
 void PatternServer::note_hand_out(const char* path, size_t size, PyObject* code) {
-    if (ends_with(path, size, "/re/_compiler.py")) compiler_code_ = code;
-    if (ends_with(path, size, "/re/_parser.py")) parser_code_ = code;
+    if (ends_with(path, size, interp::kPatternCompilerFile)) compiler_code_ = code;
+    if (ends_with(path, size, interp::kPatternParserFile)) parser_code_ = code;
 }
 
 void PatternServer::install() {
-    PyObject* compiler = module_named("re._compiler");
-    PyObject* parser = module_named("re._parser");
+    PyObject* compiler = module_named(interp::kPatternCompiler);
+    PyObject* parser = module_named(interp::kPatternParser);
     engine_module_ = module_named("_sre");
     compile_name_ = PyUnicode_InternFromString("compile");
     PyErr_Clear();
@@ -137,7 +138,7 @@ void PatternServer::install() {
         if (!in_images(functions_.function(i))) return;
     }
     if (!in_images(parse_.function(0))) return;
-    PyObject* name = PyUnicode_FromString("re._compiler");
+    PyObject* name = PyUnicode_FromString(interp::kPatternCompiler);
     PyObject* function = name == nullptr ? nullptr : PyCFunction_NewEx(&definition_, nullptr, name);
     Py_XDECREF(name);
     if (function != nullptr) {

@@ -7,6 +7,8 @@
 
 #include <cstddef>
 
+#include "client/interp/interp.h"
+
 namespace pycds::loader {
 
 // A class of one of importlib's two modules, and the namespace of that module: both are kept for

@@ -29,7 +29,8 @@ const void* address_of(const ExternalReference& reference) {
         case ExternalKind::kRuntime:
             return static_cast<const char*>(pycds_runtime_address()) + reference.index;
         case ExternalKind::kInternedDict:
-        case ExternalKind::kStaticString: break;
+        case ExternalKind::kStaticString:
+        case ExternalKind::kHeapSingleton: break;
     }
     return nullptr;
 }
@@ -50,6 +51,11 @@ const char* Relocation::prepare(const image::Header& header, const ExternalRefer
 // That everything is where it must be follows from the identity, and is cheap to see with one's own
 // eyes.
 const char* Relocation::learn(const ExternalReference& reference) {
+    if (reference.kind == ExternalKind::kHeapSingleton) {
+        // Found, or made, when something refers to it.
+        on_heap_ = true;
+        return interp::kHasHeapSingletons ? nullptr : "interpreter-moved";
+    }
     if (!image::moves_with_interpreter(reference.kind)) return "interpreter-moved";
     const auto here = reinterpret_cast<uint64_t>(address_of(reference));
     const uint64_t address = reference.address + external_delta_;
@@ -77,6 +83,10 @@ bool Relocation::ambiguous() const {
         }
     }
     return false;
+}
+
+uint64_t Relocation::on_heap(uint64_t address) {
+    return reinterpret_cast<uint64_t>(interp::heap_singleton(image::heap_singleton_number(address)));
 }
 
 Relocator::Relocator(MappedImage& image)
@@ -121,6 +131,7 @@ bool Relocator::work_off() {
             }
         } else {
             for (const size_t pointer : interp::kCodePointers) slot(offset + pointer, copied);
+            if (interp::kCodeArray != interp::kNoField && !copied) array(offset + interp::kCodeArray);
         }
     }
     return ok_;
@@ -148,8 +159,19 @@ void Relocator::slot(uint64_t offset, bool copied) {
         if (!copied) store(offset, value + relocation_.internal_delta());
         visit(target);
     } else if (!copied) {
-        store(offset, relocation_.here(value));
+        const uint64_t here = relocation_.here(value);
+        if (interp::kHasHeapSingletons && here == 0) {
+            ok_ = false;
+            return;
+        }
+        store(offset, here);
     }
+}
+
+// A pointer to what is no object, or null.
+void Relocator::array(uint64_t offset) {
+    const uint64_t value = *image_.at<uint64_t>(offset);
+    if (value != 0) store(offset, value + relocation_.internal_delta());
 }
 
 // What is right already is not written: its page stays clean.

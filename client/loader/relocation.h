@@ -9,6 +9,7 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "client/interp/interp.h"
 #include "src/common/image/format.h"
 
 namespace pycds::loader {
@@ -26,8 +27,9 @@ class Relocation {
     const char* prepare(const image::Header& header, const image::ExternalReference* externals,
                         uint64_t count, uint64_t base, uint64_t runtime_base);
 
-    // Is the interpreter, or the image itself, not where the builder had it? Then nearly every object
-    // that is used is written.
+    // Is anything not where the builder had it?
+    bool needed() const { return moved() || (interp::kHasHeapSingletons && on_heap_); }
+    // Is the interpreter, or the image itself? Then nearly every object that is used is written.
     bool moved() const { return internal_delta_ != 0 || external_delta_ != 0; }
     // Are types? Then the type of an object tells whether it is right.
     bool types_moved() const { return external_delta_ != 0; }
@@ -35,8 +37,13 @@ class Relocation {
     // What is to be added to embedded pointers. Wraps around.
     uint64_t internal_delta() const { return internal_delta_; }
 
-    // Where this process has the thing that the builder had at `address`, an external reference.
+    // Where this process has the thing that the image has at `address`, an external reference; 0 if
+    // memory ran out. Call with the GIL held.
     uint64_t here(uint64_t address) const {
+        // First: the range is as wide as the table says, which nobody vouches for.
+        if (interp::kHasHeapSingletons && image::is_heap_singleton_address(address)) {
+            return on_heap(address);
+        }
         return address - lowest_ <= highest_ - lowest_ ? address + external_delta_ : address;
     }
 
@@ -53,6 +60,7 @@ class Relocation {
   private:
     const char* learn(const image::ExternalReference& reference);
     bool ambiguous() const;
+    static uint64_t on_heap(uint64_t address);
 
     uint64_t internal_delta_ = 0;
     uint64_t external_delta_ = 0;
@@ -61,6 +69,8 @@ class Relocation {
     uint64_t highest_ = 0;
     uint64_t types_[kTypes] = {};
     uint64_t types_here_[kTypes] = {};
+    // Does the image refer to singletons on the heap (ExternalKind::kHeapSingleton)?
+    bool on_heap_ = false;
 };
 
 // Makes objects of an image right: their types, and what their slots refer to. What is written is
@@ -88,6 +98,7 @@ class Relocator {
   private:
     void visit(uint64_t offset);
     void slot(uint64_t offset, bool copied = false);
+    void array(uint64_t offset);
     void store(uint64_t offset, uint64_t value);
     void push(uint64_t offset);
     bool work_off();

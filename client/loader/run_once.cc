@@ -44,11 +44,13 @@ class Copier {
   private:
     PyObject* code(uint64_t offset, int depth) {
         const auto* source = image_.at<const PyCodeObject>(offset);
+        // Which cell holds which argument: what runs once has no arguments.
+        if (interp::has_code_array(source)) return nullptr;
         PyCodeObject* copy = interp::new_code(source);
         if (copy == nullptr) return nullptr;
-        std::memcpy(reinterpret_cast<char*>(copy) + sizeof(PyVarObject),
-                    reinterpret_cast<const char*>(source) + sizeof(PyVarObject),
-                    interp::code_size(source) - sizeof(PyVarObject));
+        std::memcpy(reinterpret_cast<char*>(copy) + sizeof(PyObject),
+                    reinterpret_cast<const char*>(source) + sizeof(PyObject),
+                    interp::code_size(source) - sizeof(PyObject));
         // So that it can be freed at any time.
         for (const size_t pointer : interp::kCodePointers) *slot(copy, pointer) = nullptr;
         for (const size_t pointer : interp::kCodePointers) {
@@ -96,7 +98,7 @@ class Copier {
     PyObject* referred(uint64_t value, int depth) {
         const uint64_t offset = value - header_.requested_base;
         if (offset >= header_.objects_end) {
-            return Py_NewRef(reinterpret_cast<PyObject*>(image_.relocation().here(value)));
+            return Py_XNewRef(reinterpret_cast<PyObject*>(image_.relocation().here(value)));
         }
         if (image_.is_copied(offset)) return object(offset, depth + 1);
         auto* target = image_.at<PyObject>(offset);

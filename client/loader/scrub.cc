@@ -159,7 +159,8 @@ class RegionScrub {
 
     bool disposable(PyObject* object) const {
         if (code_) {
-            const auto* code = reinterpret_cast<const PyCodeObject*>(object);
+            auto* code = reinterpret_cast<PyCodeObject*>(object);
+            interp::drop_caches(code);
             return interp::code_is_disposable(code) && has_own_filename(code);
         }
         if (Py_TYPE(object) == &PyUnicode_Type) return interp::str_is_disposable(object);

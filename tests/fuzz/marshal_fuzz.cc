@@ -7,9 +7,11 @@
 #include "client/builder/marshal_scan.h"
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
-    const pycds::builder::MarshalScan scan = pycds::builder::scan_marshal({data, size});
-    for (const size_t at : scan.frozensets) {
-        if (at >= size || (data[at] & 0x7f) != '>') abort();
+    for (const pycds::builder::MarshalledCode code : {pycds::builder::MarshalledCode{5, 8, 2}, {6, 8, 1}}) {
+        const pycds::builder::MarshalScan scan = pycds::builder::scan_marshal({data, size}, code);
+        for (const size_t at : scan.frozensets) {
+            if (at >= size || (data[at] & 0x7f) != '>') abort();
+        }
     }
     return 0;
 }

@@ -35,7 +35,15 @@ def code_objects():
         instructions = [(i.offset, i.opname, i.argrepr.split(" at 0x")[0])
                         for i in dis.get_instructions(code)]
         return [code.co_code.hex(), code.co_name, code.co_varnames, code.co_flags,
-                code.co_stacksize, list(code.co_positions()), list(code.co_lines()), instructions]
+                code.co_stacksize, lines_of(code), instructions]
+
+    def lines_of(code):
+        if hasattr(code, "co_positions"):  # from 3.11 on
+            return list(code.co_positions()), list(code.co_lines())
+        return list(dis.findlinestarts(code))
+
+    def name_of(code):
+        return getattr(code, "co_qualname", code.co_name), code.co_firstlineno
 
     def everything():
         return hashlib.sha256(repr([describe(c) for c in codes]).encode()).hexdigest()
@@ -45,11 +53,11 @@ def code_objects():
         same = 0
         for module in modules:
             with open(importlib.util.cache_from_source(module.__file__), "rb") as file:
-                again = {(c.co_qualname, c.co_firstlineno): c
+                again = {name_of(c): c
                          for c in all_below(marshal.loads(file.read()[16:]))}
             for code in codes:
                 if code.co_filename == module.__file__:
-                    same += again[code.co_qualname, code.co_firstlineno] == code
+                    same += again[name_of(code)] == code
         return same
 
     def all_below(code):

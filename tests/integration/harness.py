@@ -40,6 +40,7 @@ REPLACED = {
     "_frozen_importlib_external.FileFinder.find_spec",
     "_frozen_importlib_external.SourceLoader.get_code",
     "re._compiler.compile",
+    "sre_compile.compile",  # before 3.11
 }
 
 # Generous: sanitizer builds on a busy two-core machine. Nothing waits this long unless it hangs.

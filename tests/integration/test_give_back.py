@@ -152,7 +152,8 @@ for turn in range(2):
                 "try: import test.bad_coding\nexcept (ImportError, SyntaxError): pass\n",
                 """
 def trace(frame, event, argument):
-    if frame.f_code.co_qualname == '_ModuleLockManager.__exit__':
+    code = frame.f_code
+    if code.co_name == '__exit__' and code.co_filename == '<frozen importlib._bootstrap>':
         sys.settrace(None)
         raise InterruptedError
 sys.settrace(trace)

@@ -42,7 +42,8 @@ MODULES = (
     "pymongo")
 
 # Functions that the client replaces, and what only it has.
-REPLACED = ("_frozen_importlib", "re._compiler:compile", "re._compiler has compile")
+REPLACED = ("_frozen_importlib", "re._compiler:compile", "re._compiler has compile",
+            "sre_compile:compile", "sre_compile has compile")
 
 OF_A_USER = """
 import argparse

@@ -12,6 +12,10 @@ PATTERNS = os.path.join(HERE, "patterns.py")
 # Patterns of archived modules, which an image has.
 SEARCH = r"""
 import re, sys, xml.etree.ElementPath
+if not hasattr(re, '_compiler'):  # before 3.11
+    import sre_compile, sre_parse
+    re._compiler, re._parser = sre_compile, sre_parse
+PARSER = '_parser' if hasattr(re._compiler, '_parser') else 'sre_parse'
 def served():
     try: import _pycds
     except ImportError: return 0
@@ -112,8 +116,8 @@ class Patterns(harness.PythonCase):
                 "class Engine:\n    def __getattr__(self, name):\n        import _sre; print(1)\n"
                 "        return getattr(_sre, name)\nre._compiler._sre = Engine()\nprint(fresh())",
                 "import types\nold = re._parser\n"
-                "re._compiler._parser = types.SimpleNamespace(parse=lambda *a: print('mine')"
-                " or old.parse(*a))\nprint(fresh())",
+                "setattr(re._compiler, PARSER, types.SimpleNamespace(parse=lambda *a: print('mine')"
+                " or old.parse(*a)))\nprint(fresh())",
         ):
             self.counted(change, 0)
 
@@ -134,7 +138,7 @@ for module in (re._parser, re._compiler, re):
     importlib.reload(module)
 print(fresh(), re.sub('a+', 'b', 'caat'))
 old = re
-for name in [n for n in sys.modules if n == 're' or n.startswith('re.')]:
+for name in [n for n in sys.modules if n == 're' or n.startswith(('re.', 'sre_'))]:
     del sys.modules[name]
 import re
 print(re is old, fresh(), re.search('a+', 'caat'))

@@ -250,7 +250,7 @@ def use_inspect(n):
     try:
         function(1)
     except KeyError as error:
-        lines = traceback.format_exception(error)
+        lines = traceback.format_exception(type(error), error, error.__traceback__)
     return str(inspect.signature(function)) + \
         lines[-1] + str(inspect.signature(argparse.ArgumentParser))
 

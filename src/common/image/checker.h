@@ -80,6 +80,7 @@ class Checker {
     uint32_t object_type_at_offset(uint64_t offset) const;
     bool in_region(uint64_t offset, RegionKind kind) const;
 
+    bool is_array(uint64_t word, uint64_t target) const;
     Verdict check_unmarked(uint64_t from, uint64_t to) const;
     Verdict check_object_head(const RegionEntry& region, uint64_t word, uint32_t type) const;
     Verdict check_region_objects(const RegionEntry& region) const;
@@ -96,8 +97,11 @@ class Checker {
     bool good_int(const ObjectLayout& layout, uint64_t object, uint64_t room) const;
     bool good_names(const ObjectLayout& layout, uint64_t tuple, uint64_t size) const;
     bool good_code(const ObjectLayout& layout, uint64_t object, uint64_t room) const;
+    bool good_older_code(const ObjectLayout& layout, uint64_t object, uint64_t room) const;
+    bool good_code_array(uint64_t word, uint64_t cells, uint32_t locals) const;
     // Of what an embedded pointer points to.
     TypeIndex pointed_type(uint64_t word) const;
+    uint64_t pointed_word(uint64_t word) const;
 
     bool is_stored_path(uint64_t offset, uint64_t size) const;
     bool is_good_path(uint64_t offset, uint64_t size) const;

@@ -30,16 +30,19 @@
 //
 // Pointers. Each 8-byte word of the object regions that holds an address is marked in exactly one
 // of two bitmaps (*ptrmaps*), bit i standing for the word at objects_begin + 8 * i:
-//   - internal ptrmap: an *embedded pointer*: requested_base + offset of another object;
+//   - internal ptrmap: an *embedded pointer*: requested_base + offset of another object, or, in the
+//     one field that CPython has a bare array in (co_cell2arg before 3.11), of the contents of a
+//     bytes object;
 //   - external ptrmap: an *external reference*: the address of something of the interpreter (a
-//     type, a singleton, a member of _PyRuntime) as it was in the builder's process, which is
-//     listed in the table of external references.
+//     type, a singleton, a member of _PyRuntime) as it was in the builder's process, or what stands
+//     for an object on the heap, which is listed in the table of external references.
 // A word marked in neither is not a pointer or is null. Mapped elsewhere by a delta, a client adds
 // the delta to the words of the internal ptrmap; in an interpreter loaded elsewhere it replaces
 // the words of the external ptrmap through the table of external references.
 //
 // An object start is therefore recognisable without knowing any struct: it is a word w such that
-// word w + 1 is an external reference of kind kType. Every embedded pointer points to one.
+// word w + 1 is an external reference of kind kType. Every embedded pointer points to one, but for
+// those to arrays, which point to the contents (ob_sval) of one of type bytes.
 //
 // Roots. What an importer can ask for: one record per source file, found by the exact path string
 // that the loader holds. A client looks the path up in the root index, an open-addressing hash
@@ -268,10 +271,14 @@ enum class ExternalKind : uint32_t {
     // A string of the interpreter's file that is canonical when any program starts (3.12: of frozen
     // modules); index: byte offset from runtime_base. A client looks whether it is.
     kStaticString = 5,
+    // An object that each process has one of, on its heap, for versions that have such (3.9, 3.10). Index:
+    // see HeapSingleton. Nobody knows its address beforehand, so a word that refers to it holds
+    // heap_singleton_address(index), where no process has anything, until a client replaces it.
+    kHeapSingleton = 6,
 };
 
 // One more than the greatest.
-inline constexpr uint32_t kExternalKinds = static_cast<uint32_t>(ExternalKind::kStaticString) + 1;
+inline constexpr uint32_t kExternalKinds = static_cast<uint32_t>(ExternalKind::kHeapSingleton) + 1;
 
 // Does what is of this kind lie in the ELF object that holds the interpreter's types, which is loaded
 // as a whole? No default: of a new kind somebody has to say it.
@@ -282,6 +289,7 @@ constexpr bool moves_with_interpreter(ExternalKind kind) {
         case ExternalKind::kRuntime:
         case ExternalKind::kInternedDict:
         case ExternalKind::kStaticString: return true;
+        case ExternalKind::kHeapSingleton: return false;
     }
     return false;
 }
@@ -293,8 +301,33 @@ enum class TypeIndex : uint64_t {
 
 enum class SingletonIndex : uint64_t { kNone = 0, kTrue, kFalse, kEllipsis, kCount };
 
+// Numbers of the values of which 3.9 and 3.10 have one object each: small ints from kLowestSmallInt on, strings of
+// one character below U+0100, bytes objects of one byte, and what is empty. (The empty frozenset is such a value
+// in 3.9 only.)
+inline constexpr int kLowestSmallInt = -5;
+inline constexpr int kSmallInts = 262;
+enum class HeapSingleton : uint64_t {
+    kInts = 0,
+    kCharacters = kSmallInts,
+    kBytes = kCharacters + 256,
+    kEmptyStr = kBytes + 256,
+    kEmptyBytes,
+    kEmptyTuple,
+    kEmptyFrozenset,
+    kCount
+};
+
+// Below 64 KiB, where Linux maps nothing (vm.mmap_min_addr).
+constexpr uint64_t heap_singleton_address(uint64_t number) { return 0x1000 + 16 * number; }
+static_assert(heap_singleton_address(static_cast<uint64_t>(HeapSingleton::kCount)) < 0x10000);
+constexpr uint64_t heap_singleton_number(uint64_t address) { return (address - 0x1000) / 16; }
+constexpr bool is_heap_singleton_address(uint64_t address) {
+    return address >= heap_singleton_address(0) &&
+           address < heap_singleton_address(static_cast<uint64_t>(HeapSingleton::kCount));
+}
+
 struct ExternalReference {
-    uint64_t address;  // where Header::runtime_base puts it
+    uint64_t address;  // where Header::runtime_base puts it; of kHeapSingleton: what stands for it
     ExternalKind kind;
     uint32_t reserved;  // 0
     uint64_t index;

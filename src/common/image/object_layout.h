@@ -12,19 +12,22 @@ struct ObjectLayout {
     uint32_t tuple_items;        // offset of the first item; a hash comes before it (3.14) if that is not 24
     uint32_t ascii_data;         // offset of the characters of an ASCII string
     uint32_t compact_data;       // of those of any other
-    uint32_t code_nlocalsplus;   // int
+    uint32_t code_locals;        // int: variables, from 3.11 on of all kinds
     uint32_t code_stacksize;     // int
-    uint32_t code_traceable;     // int, with padding behind it: _co_firsttraceable
-    uint32_t code_instructions;  // offset of the first
+    uint32_t code_traceable;     // int, with padding behind it: _co_firsttraceable; 0: none (before 3.11)
+    uint32_t code_size;          // of a code object without the instructions in it, if it has them (3.11)
+    uint32_t code_array;         // offset of a pointer to an array, co_cell2arg; 0: none (3.11)
     uint64_t refcount;           // of every object of an image: client/interp says why
     bool int_has_tag;            // size of an int: lv_tag >> 3 (3.12), or ob_size
 };
 
 inline constexpr ObjectLayout kObjectLayouts[] = {
-    {11, 24, 48, 72, 76, 68, 168, 184, uint64_t{1} << 40, false},
-    {12, 24, 40, 56, 72, 64, 176, 192, 0xffffffff, true},
-    {13, 24, 40, 56, 72, 64, 184, 200, 0xffffffff, true},
-    {14, 32, 40, 56, 72, 64, 192, 208, 0xc0000000 | uint64_t{5} << 48, true},
+    {9, 24, 48, 72, 28, 32, 0, 176, 96, uint64_t{1} << 40, false},
+    {10, 24, 48, 72, 28, 32, 0, 176, 96, uint64_t{1} << 40, false},
+    {11, 24, 48, 72, 76, 68, 168, 184, 0, uint64_t{1} << 40, false},
+    {12, 24, 40, 56, 72, 64, 176, 192, 0, 0xffffffff, true},
+    {13, 24, 40, 56, 72, 64, 184, 200, 0, 0xffffffff, true},
+    {14, 32, 40, 56, 72, 64, 192, 208, 0, 0xc0000000 | uint64_t{5} << 48, true},
 };
 
 // The layout of a version (PY_VERSION_HEX), or nullptr: then the validator takes objects for words,
@@ -49,6 +52,8 @@ inline constexpr uint32_t kStrCompact = 1U << 5;
 inline constexpr uint32_t kStrAscii = 1U << 6;
 inline constexpr uint32_t kSetWeakrefs = 192;
 inline constexpr uint32_t kSetSize = 200;
-inline constexpr uint32_t kCodePointersEnd = 144;  // all after it are caches and weak references
+// All after it are caches and weak references: from 3.11 on; before.
+inline constexpr uint32_t kCodePointersEnd = 144;
+inline constexpr uint32_t kOlderCodePointersEnd = 128;
 
 }  // namespace pycds::image

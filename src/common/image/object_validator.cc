@@ -10,7 +10,7 @@
 namespace pycds::image {
 namespace {
 
-// Pointers of a code object, in the order in which all these versions have them.
+// Pointers of a code object, in the order in which all versions since 3.11 have them; before.
 struct CodePointer {
     uint32_t offset;
     TypeIndex type;
@@ -28,6 +28,21 @@ constexpr CodePointer kCodePointers[] = {
     {136, TypeIndex::kBytes, false},  // co_linetable
 };
 constexpr uint32_t kLocalsplusNames = 96;
+
+constexpr CodePointer kOlderCodePointers[] = {
+    {48, TypeIndex::kBytes, false},   // co_code
+    {56, TypeIndex::kTuple, false},   // co_consts
+    {64, TypeIndex::kTuple, true},    // co_names
+    {72, TypeIndex::kTuple, true},    // co_varnames
+    {80, TypeIndex::kTuple, true},    // co_freevars
+    {88, TypeIndex::kTuple, true},    // co_cellvars
+    {104, TypeIndex::kStr, false},    // co_filename
+    {112, TypeIndex::kStr, false},    // co_name
+    {120, TypeIndex::kBytes, false},  // co_lnotab, co_linetable
+};
+constexpr uint32_t kOlderCode = 48;
+constexpr uint32_t kVarnames = 72;
+constexpr uint32_t kCellvars = 88;
 
 // More than any compiler lets through, and little enough for sums of it not to overflow.
 constexpr uint64_t kMaxStack = 1U << 24;
@@ -85,7 +100,10 @@ Verdict Checker::check_content(const ObjectLayout& layout, uint64_t object, uint
             // What the hand-out does not set.
             good = room >= kSetSize && null_word(object + kSetWeakrefs / 8);
             break;
-        case TypeIndex::kCode: good = good_code(layout, object, room); break;
+        case TypeIndex::kCode:
+            good = layout.code_array == 0 ? good_code(layout, object, room)
+                                          : good_older_code(layout, object, room);
+            break;
         case TypeIndex::kCount: break;
     }
     return good ? Verdict{} : bad_word(Defect::kObjectContent, object);
@@ -168,15 +186,19 @@ TypeIndex Checker::pointed_type(uint64_t word) const {
     return static_cast<TypeIndex>(object_type_at_offset(load_word(word) - header_.requested_base));
 }
 
+uint64_t Checker::pointed_word(uint64_t word) const {
+    return (load_word(word) - header_.requested_base - header_.objects_begin) / 8;
+}
+
 bool Checker::good_code(const ObjectLayout& layout, uint64_t object, uint64_t room) const {
-    if (room < layout.code_instructions) return false;
+    if (room < layout.code_size) return false;
     const uint64_t at = header_.objects_begin + 8 * object;
     const auto units = load<uint64_t>(at + kObjectSize);
-    const auto locals = load<uint32_t>(at + layout.code_nlocalsplus);
+    const auto locals = load<uint32_t>(at + layout.code_locals);
     const auto stack = load<uint32_t>(at + layout.code_stacksize);
     const auto traceable = load<uint64_t>(at + layout.code_traceable);
     if (marked(object + kObjectSize / 8) || units == 0 ||
-        units > (room - layout.code_instructions) / 2 || locals > kMaxStack || stack > kMaxStack ||
+        units > (room - layout.code_size) / 2 || locals > kMaxStack || stack > kMaxStack ||
         traceable > units) {
         return false;
     }
@@ -185,8 +207,7 @@ bool Checker::good_code(const ObjectLayout& layout, uint64_t object, uint64_t ro
         if (!marked(word)) return false;
         if (external_.test(word)) continue;
         if (pointed_type(word) != pointer.type) return false;
-        const uint64_t target =
-            (load_word(word) - header_.requested_base - header_.objects_begin) / 8;
+        const uint64_t target = pointed_word(word);
         const bool of_locals =
             pointer.offset >= kLocalsplusNames && pointer.offset <= kLocalsplusNames + 8;
         if (pointer.of_names && !good_names(layout, target, of_locals ? locals : kAnySize))
@@ -194,10 +215,57 @@ bool Checker::good_code(const ObjectLayout& layout, uint64_t object, uint64_t ro
         if (of_locals && load_word(target + kObjectSize / 8) != locals) return false;
     }
     for (uint64_t word = object + kCodePointersEnd / 8;
-         word < object + layout.code_instructions / 8; ++word) {
+         word < object + layout.code_size / 8; ++word) {
         if (word != object + layout.code_traceable / 8 && !null_word(word)) return false;
     }
-    return none_marked(object + layout.code_instructions / 8, object + room / 8);
+    return none_marked(object + layout.code_size / 8, object + room / 8);
+}
+
+// Instructions are in a bytes object, and each kind of variables in a tuple.
+bool Checker::good_older_code(const ObjectLayout& layout, uint64_t object, uint64_t room) const {
+    if (room < layout.code_size || !none_marked(object + 2, object + kOlderCode / 8)) return false;
+    const uint64_t at = header_.objects_begin + 8 * object;
+    const auto locals = load<uint32_t>(at + layout.code_locals);
+    const auto stack = load<uint32_t>(at + layout.code_stacksize);
+    if (locals > kMaxStack || stack > kMaxStack) return false;
+    for (const CodePointer& pointer : kOlderCodePointers) {
+        const uint64_t word = object + pointer.offset / 8;
+        if (!marked(word)) return false;
+        if (external_.test(word)) {
+            // What is the interpreter's own is empty.
+            if (pointer.offset == kOlderCode || (pointer.offset == kVarnames && locals != 0)) return false;
+            continue;
+        }
+        if (pointed_type(word) != pointer.type) return false;
+        const uint64_t size = load_word(pointed_word(word) + kObjectSize / 8);
+        if (pointer.offset == kOlderCode && (size == 0 || size % 2 != 0)) return false;
+        if (!pointer.of_names) continue;
+        const uint64_t wanted = pointer.offset == kVarnames ? locals : kAnySize;
+        if (size > kMaxStack || !good_names(layout, pointed_word(word), wanted)) return false;
+    }
+    for (uint64_t word = object + kOlderCodePointersEnd / 8; word < object + layout.code_size / 8;
+         ++word) {
+        if (!null_word(word)) return false;
+    }
+    return good_code_array(object + layout.code_array / 8, object + kCellvars / 8, locals) &&
+           none_marked(object + layout.code_size / 8, object + room / 8);
+}
+
+// For each cell the number of the argument in it, which is the first of the variables, or -1.
+bool Checker::good_code_array(uint64_t word, uint64_t cells, uint32_t locals) const {
+    if (null_word(word)) return true;
+    if (!internal_.test(word) || !internal_.test(cells)) return false;
+    const uint64_t bytes = pointed_word(word) - kBytesData / 8;
+    if (object_type(bytes) != static_cast<uint32_t>(TypeIndex::kBytes)) return false;
+    const uint64_t count = load_word(pointed_word(cells) + kObjectSize / 8);
+    // Its own check may come later.
+    const uint64_t room = object_words() - pointed_word(word);
+    if (count > room || load_word(bytes + kObjectSize / 8) != count * 8) return false;
+    for (uint64_t i = 0; i < count; ++i) {
+        const uint64_t argument = load_word(pointed_word(word) + i);
+        if (argument != ~uint64_t{0} && argument >= locals) return false;
+    }
+    return true;
 }
 
 }  // namespace pycds::image

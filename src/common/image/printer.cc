@@ -26,6 +26,7 @@ const char* external_kind_name(uint32_t kind) {
         case ExternalKind::kRuntime: return "runtime";
         case ExternalKind::kInternedDict: return "interned-dict";
         case ExternalKind::kStaticString: return "static-string";
+        case ExternalKind::kHeapSingleton: return "heap-singleton";
     }
     return "unknown";
 }

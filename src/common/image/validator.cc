@@ -8,12 +8,14 @@
 #include "src/common/base/bitmap.h"
 #include "src/common/image/checker.h"
 #include "src/common/image/checksum.h"
+#include "src/common/image/object_layout.h"
 #include "src/common/image/zero_bytes.h"
 
 namespace pycds::image {
 namespace {
 
 constexpr uint32_t kSingletons = static_cast<uint32_t>(SingletonIndex::kCount);
+constexpr uint32_t kHeapSingletons = static_cast<uint32_t>(HeapSingleton::kCount);
 
 constexpr uint32_t bit_of(TypeIndex type) {
     return 1U << static_cast<uint32_t>(type);
@@ -107,6 +109,7 @@ Verdict Checker::check_externals() {
     bool singleton_seen[kSingletons] = {};
     bool runtime_seen = false;
     bool interned_dict_seen = false;
+    bool heap_singleton_seen[kHeapSingletons] = {};
     uint64_t runtime_address = 0;
     for (uint64_t i = 0; i < table.count; ++i) {
         const uint64_t at = table.offset + i * sizeof(ExternalReference);
@@ -145,6 +148,11 @@ Verdict Checker::check_externals() {
             case ExternalKind::kStaticString:
                 good = reference.address % 8 == 0 &&
                        reference.address - reference.index == header_.runtime_base;
+                break;
+            case ExternalKind::kHeapSingleton:
+                good = reference.index < kHeapSingletons && !heap_singleton_seen[reference.index] &&
+                       reference.address == heap_singleton_address(reference.index);
+                if (good) heap_singleton_seen[reference.index] = true;
                 break;
         }
         if (!good) return bad(Defect::kExternalEntry, at);
@@ -248,13 +256,21 @@ Verdict Checker::check_objects() {
     return {};
 }
 
+// The one field that is a pointer and not to an object: of code, in versions that have it.
+bool Checker::is_array(uint64_t word, uint64_t target) const {
+    const ObjectLayout* layout = object_layout(header_.interpreter.hexversion);
+    if (layout == nullptr || layout->code_array == 0 || word < layout->code_array / 8) return false;
+    return object_type(word - layout->code_array / 8) == static_cast<uint32_t>(TypeIndex::kCode) &&
+           object_type_at_offset(target - kBytesData) == static_cast<uint32_t>(TypeIndex::kBytes);
+}
+
 Verdict Checker::check_embedded_pointers() const {
     const uint64_t words = object_words();
     for (uint64_t word = internal_.find_next(0); word < words;
          word = internal_.find_next(word + 1)) {
         // Wraps to something beyond objects_end for an address below the base.
         const uint64_t offset = load_word(word) - header_.requested_base;
-        if (object_type_at_offset(offset) == kTypes) {
+        if (object_type_at_offset(offset) == kTypes && !is_array(word, offset)) {
             return bad_word(Defect::kInternalWord, word);
         }
     }

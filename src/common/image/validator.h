@@ -49,7 +49,8 @@ enum class Defect : uint32_t {
     kObjectCount,    // object starts found in a region are not RegionEntry::count
     kObjectContent,  // an object does not fit its room, or has a word that CPython would follow
                      // and that is neither null nor marked (object_layout.h)
-    kInternalWord,   // an embedded pointer does not point to the start of an object
+    kInternalWord,   // an embedded pointer does not point to the start of an object, nor, where there
+                     // is an array, to the contents of a bytes object
     kRootOrder,      // roots are not strictly ascending by path
     kRootPath,       // path outside kPaths, not absolute, or without its NUL
     kRootHash,

@@ -8,8 +8,12 @@
 namespace pycds::builder {
 namespace {
 
-MarshalScan scan(const std::string& text) {
-    return scan_marshal({reinterpret_cast<const unsigned char*>(text.data()), text.size()});
+// Python 3.11 and later; 3.9 and 3.10.
+constexpr MarshalledCode kCode{5, 8, 2};
+constexpr MarshalledCode kOldCode{6, 8, 1};
+
+MarshalScan scan(const std::string& text, const MarshalledCode& code = kCode) {
+    return scan_marshal({reinterpret_cast<const unsigned char*>(text.data()), text.size()}, code);
 }
 
 std::string u32(uint32_t value) {
@@ -33,6 +37,31 @@ std::string code(const std::string& consts) {
     out += u32(1);                                               // first line
     out += "s" + u32(0) + "s" + u32(0);                          // line table, exception table
     return out;
+}
+
+// The same as 3.9 and 3.10 write it.
+std::string old_code(const std::string& consts) {
+    std::string out = "c" + u32(0) + u32(0) + u32(0) + u32(0) + u32(1) + u32(0);
+    out += "s" + u32(2) + "ab";  // bytecode
+    out += consts;
+    for (int i = 0; i < 4; ++i) out += std::string(")\0", 2);  // names, varnames, freevars, cellvars
+    out += short_ascii("f") + short_ascii("n");
+    out += u32(1);          // first line
+    out += "s" + u32(0);    // line table
+    return out;
+}
+
+TEST(MarshalScan, KnowsTheCodeOfEachVersion) {
+    const std::string set = ">" + u32(1) + short_ascii("a");
+    const std::string old = old_code(")\x02" + old_code(")\x01" + set) + "N");
+    const MarshalScan result = scan(old, kOldCode);
+    ASSERT_TRUE(result.ok);
+    ASSERT_EQ(result.frozensets.size(), 1U);
+    EXPECT_EQ(old[result.frozensets[0]], '>');
+    for (size_t cut = 0; cut < old.size(); ++cut) {
+        EXPECT_FALSE(scan(old.substr(0, cut), kOldCode).ok) << "cut at " << cut;
+    }
+    EXPECT_FALSE(scan(old).ok);
 }
 
 TEST(MarshalScan, ScalarsAreWhole) {

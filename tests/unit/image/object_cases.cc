@@ -3,6 +3,8 @@
 
 #include <cstring>
 
+#include "src/common/image/object_layout.h"
+
 namespace pycds::image {
 namespace {
 
@@ -120,6 +122,22 @@ const std::vector<DefectCase>& object_cases() {
                  r.index = 0;
              });
          }},
+        {"ExternalEntry_HeapSingletonElsewhere", Defect::kExternalEntry,
+         [](Forge& f) {
+             f.entry<ExternalReference>(Kind::kExternals, 13, [](ExternalReference& r) {
+                 r.kind = ExternalKind::kHeapSingleton;
+                 r.index = 1;
+             });
+         }},
+        {"ExternalEntry_HeapSingletonIndex", Defect::kExternalEntry,
+         [](Forge& f) {
+             constexpr auto kNone = static_cast<uint64_t>(HeapSingleton::kCount);
+             f.entry<ExternalReference>(Kind::kExternals, 0, [](ExternalReference& r) {
+                 r.kind = ExternalKind::kHeapSingleton;
+                 r.index = kNone;
+                 r.address = heap_singleton_address(kNone);
+             });
+         }},
         {"Reserved_External", Defect::kReserved,
          [](Forge& f) {
              f.entry<ExternalReference>(Kind::kExternals, 0,
@@ -179,6 +197,14 @@ const std::vector<DefectCase>& object_cases() {
          [](Forge& f) { point_first_slot_to(f, f.base() + first_code(f) + 1); }},
         {"InternalWord_MiddleOfAnObject", Defect::kInternalWord,
          [](Forge& f) { point_first_slot_to(f, f.base() + first_code(f) + 16); }},
+        {"InternalWord_ContentsOfAString", Defect::kInternalWord,
+         [](Forge& f) {
+             point_first_slot_to(f, f.base() + f.offset(Kind::kStrDoc) + kBytesData);
+         }},
+        {"InternalWord_ContentsOfBytes", Defect::kInternalWord,
+         [](Forge& f) {
+             point_first_slot_to(f, f.base() + f.offset(Kind::kBytes) + kBytesData);
+         }},
         {"InternalWord_GcHead", Defect::kInternalWord,
          [](Forge& f) { point_first_slot_to(f, f.base() + first_tuple(f) - 16); }},
         {"InternalWord_Null", Defect::kInternalWord, [](Forge& f) { point_first_slot_to(f, 0); }},

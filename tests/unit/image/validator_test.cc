@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "src/common/image/object_layout.h"
 #include "tests/fakes/image_walk.h"
 #include "tests/fakes/tiny_image.h"
 #include "tests/unit/image/forge.h"
@@ -91,6 +92,56 @@ TEST(Validator, AcceptsSlicesAmongConstants) {
     const uint64_t tuple = forge.offset(RegionKind::kTupleConsts) + 16;
     forge.set(tuple + 8, forge.type(TypeIndex::kSlice));
     EXPECT_TRUE(forge.validate().ok());
+}
+
+TEST(Validator, AcceptsPointersToTheContentsOfBytes) {
+    Forge forge;
+    const uint64_t code = forge.offset(RegionKind::kCodeFunctions);
+    const uint64_t contents = forge.base() + forge.offset(RegionKind::kBytes) + kBytesData;
+    constexpr uint64_t kArray = object_layout(0x030a0df0)->code_array;
+    const auto point = [&](uint64_t slot, uint64_t where) {
+        forge.mark_internal(slot);
+        forge.set(slot, where);
+        return forge.validate();
+    };
+    const auto set_version = [&](uint32_t hexversion) {
+        forge.identity([&](InterpreterIdentity& identity) { identity.hexversion = hexversion; });
+    };
+    // There are none since 3.11.
+    set_version(0x030d05f0);
+    EXPECT_EQ(point(code + kArray, contents).defect, Defect::kInternalWord);
+    set_version(0x030a0df0);
+    // The pointer is good; what else is in these objects is not what that version has.
+    EXPECT_EQ(point(code + kArray, contents).defect, Defect::kObjectContent);
+    EXPECT_EQ(point(code + kArray, contents + 8).defect, Defect::kInternalWord);
+    EXPECT_EQ(point(code + kArray, contents).defect, Defect::kObjectContent);
+    // Nor anywhere else: it would be taken for an object.
+    EXPECT_EQ(point(code + 24, contents).defect, Defect::kInternalWord);
+}
+
+TEST(Validator, AcceptsReferencesToSingletonsOnTheHeap) {
+    Forge forge;
+    // In the place of the first type, which is the lowest address.
+    const uint64_t number = static_cast<uint64_t>(HeapSingleton::kEmptyTuple);
+    const uint64_t runtime = forge.get<uint64_t>(forge.offset(RegionKind::kExternals) +
+                                                 13 * sizeof(ExternalReference));
+    std::vector<ExternalReference> table;
+    for (uint64_t i = 0; i < 13; ++i) {
+        table.push_back(forge.get<ExternalReference>(forge.offset(RegionKind::kExternals) +
+                                                     i * sizeof(ExternalReference)));
+    }
+    table.insert(table.begin(),
+                 {heap_singleton_address(number), ExternalKind::kHeapSingleton, 0, number});
+    for (uint64_t i = 0; i < table.size(); ++i) {
+        forge.entry<ExternalReference>(RegionKind::kExternals, i,
+                                       [&](ExternalReference& r) { r = table[i]; });
+    }
+    const Header header = forge.get<Header>(0);
+    for (uint64_t at = header.objects_begin; at < header.objects_end; at += 8) {
+        if (forge.get<uint64_t>(at) == runtime) forge.set(at, heap_singleton_address(number));
+    }
+    const Verdict verdict = forge.validate();
+    EXPECT_TRUE(verdict.ok()) << verdict_text(verdict);
 }
 
 TEST(Validator, RejectsEveryFlippedByte) {

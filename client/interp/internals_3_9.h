@@ -1,0 +1,4 @@
+/* CPython 3.9's answers for internals.c. */
+#pragma once
+
+#include "client/interp/internals_before_3_11.h"
