@@ -113,6 +113,10 @@ Status run_build(const BuildOptions& options, const std::string& socket_path) {
         progress.set("waiting for the daemon", 0, 0);
         Result<Connection> daemon = Connection::open(socket_path);
         if (!daemon) return daemon.error();
+        // Nobody's descriptors pass before the daemon has seen whose they are, as it has after this.
+        const Result<wire::StatusReply> greeting =
+            daemon->ask<wire::StatusReply>(wire::StatusRequest{});
+        if (!greeting) return greeting.error();
         Connection::Options call;
         call.patience = std::chrono::seconds(options.timeout_seconds);
         call.fd = plan->fd.get();

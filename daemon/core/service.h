@@ -42,6 +42,10 @@ class Service {
     // than most attaches do, which get the system's images wherever they come from.
     bool depends_on_place(uid_t uid, const wire::Request& request) const;
 
+    // May this uid send descriptors? Of others not even those are wanted that are closed at once:
+    // that may take as long as they like.
+    bool takes_descriptors(uid_t uid) const { return accounting_.is_administrator(uid); }
+
     // The reply, or nothing if it comes later through `sink`. `fds` are what came with the
     // request.
     std::optional<Reply> handle(const PeerIdentity& peer, const wire::Request& request,

@@ -30,12 +30,15 @@ Connection::Connection(Server& server, boost::asio::io_context& context, core::S
       service_(service),
       socket_(std::move(socket)),
       peer_(peer),
+      descriptors_(service.takes_descriptors(peer.uid) ? Descriptors::kTake : Descriptors::kDrop),
       place_(std::move(place)),
       sent_descriptors_(service.accounting(), peer.uid, core::Resource::kDescriptors),
       sent_bytes_(service.accounting(), peer.uid, core::Resource::kBytes),
       waiting_descriptors_(service.accounting(), peer.uid, core::Resource::kDescriptors),
       waiting_bytes_(service.accounting(), peer.uid, core::Resource::kBytes),
-      last_activity_(Clock::now()) {}
+      last_activity_(Clock::now()) {
+    if (descriptors_ == Descriptors::kTake) let_descriptors_pass(socket_.get(), true);
+}
 
 Connection::~Connection() {
     if (descriptor_ && descriptor_->is_open()) descriptor_->release();
@@ -109,7 +112,8 @@ void Connection::take_turn() {
 bool Connection::receive_one() {
     ReceivedMessage message;
     const std::span<std::byte> buffer = server_.receive_buffer();
-    switch (receive_message(socket_.get(), buffer.data(), buffer.size(), &message)) {
+    switch (receive_message(socket_.get(), buffer.data(), buffer.size(), &message, 0,
+                            descriptors_)) {
         case IoStatus::kOk: break;
         case IoStatus::kAgain: return false;
         case IoStatus::kClosed: close(nullptr); return false;

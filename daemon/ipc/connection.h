@@ -14,6 +14,7 @@
 #include "daemon/core/accounting.h"
 #include "daemon/core/reply.h"
 #include "daemon/core/service.h"
+#include "src/common/os/fd_passing.h"
 #include "src/common/os/peer_identity.h"
 #include "src/common/os/unique_fd.h"
 
@@ -85,6 +86,7 @@ class Connection final : public core::ReplySink, public std::enable_shared_from_
     core::Service& service_;
     UniqueFd socket_;
     PeerIdentity peer_;
+    const Descriptors descriptors_;
     bool place_is_known_ = false;
     core::Charge place_;
     core::Charge sent_descriptors_;  // not seen to be read

@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "src/common/base/log.h"
+#include "src/common/os/fd_passing.h"
 #include "src/common/os/peer_identity.h"
 #include "src/common/wire/framing.h"
 
@@ -45,6 +46,9 @@ Server::Server(AsioLoop& loop, int listener, core::Service& service, ServerOptio
       sweep_timer_(loop.context()),
       lingering_(loop),
       buffer_(wire::kMaxMessageSize) {
+    // Nor may who is not accepted yet, whoever it is: what is in the queue of a connection is closed
+    // with it.
+    let_descriptors_pass(listener, false);
     boost::system::error_code error;
     listener_.assign(listener, error);
     if (error) log_error("cannot watch the listening socket: " + error.message());

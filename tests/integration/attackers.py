@@ -194,12 +194,38 @@ def builder(peer):
         connection = peer.connect()
         if not connection:
             continue
-        peer.send(connection, build_request(), [plans[peer.rounds % len(plans)]])
+        if not peer.send(connection, build_request(), [plans[peer.rounds % len(plans)]]):
+            peer.count("not sent")
+            peer.send(connection, build_request())
         readable, _, _ = select.select([connection], [], [], 1)
         if readable:
             with contextlib.suppress(OSError):
                 peer.count({b"\x0a": "refused", b"": "hung up"}.get(connection.recv(65536)[:1], "built"))
         connection.close()
+
+
+def lingering(peer):
+    """sends a descriptor that takes a minute to close to a daemon that is stopped, and is gone"""
+    with contextlib.closing(socket.socket()) as listener:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen()
+        slow = socket.create_connection(listener.getsockname())
+        slow.setblocking(False)
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                slow.send(bytes(65536))
+        # The last close(2) waits until all is sent (socket(7), SO_LINGER), and that is not ours.
+        slow.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 60))
+        connection = peer.connect()
+        peer.count("tried")
+        if not peer.send(connection, STATUS, [slow.fileno()]):
+            # Since Linux 6.16 the kernel keeps it back (SO_PASSRIGHTS): the last close is ours.
+            slow.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 0, 0))
+        slow.close()
+        print(json.dumps(peer.counts), flush=True)
+        # Nobody reads what was sent, for as long as the test wants.
+        while peer.goes_on():
+            peer.input.poll(1000)
 
 
 def victim(peer):
@@ -229,7 +255,7 @@ def victim(peer):
 
 
 ATTACKS = (storm, silent, deaf, flood, huge, builder)
-KINDS = {kind.__name__: kind for kind in ATTACKS + (victim,)}
+KINDS = {kind.__name__: kind for kind in ATTACKS + (lingering, victim)}
 
 
 def start(kind, uid, path, attach, seconds):

@@ -1,7 +1,9 @@
 """Users who do their worst with the daemon, and one whom that must not concern."""
 import json
 import os
+import signal
 import subprocess
+import time
 import unittest
 
 import attackers
@@ -89,6 +91,19 @@ class Tenants(harness.PythonCase):
         self.assert_not_concerned(victim)
         self.assertEqual(huge.get("sent 1000000000", 0), 0)
         self.settles()
+
+    def test_a_descriptor_that_takes_long_to_close(self):
+        daemon = self.daemon.process.pid
+        os.kill(daemon, signal.SIGSTOP)
+        try:
+            attack = attackers.start("lingering", ATTACKER, self.daemon.socket, self.attach, 60)
+            self.addCleanup(attack.communicate)
+            self.assertEqual(json.loads(attack.stdout.readline()), {"tried": 1})
+        finally:
+            os.kill(daemon, signal.SIGCONT)
+        began = time.monotonic()
+        self.daemon.ctl("status")
+        self.assertLess(time.monotonic() - began, 5)
 
     def test_flood_of_builds(self):
         victim, (builder,) = self.under("builder")

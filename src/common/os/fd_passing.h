@@ -62,23 +62,40 @@ inline IoStatus send_message(int socket, const void* data, size_t size, const in
     }
 }
 
+// May peers send descriptors over this Unix socket, or those that will be accepted from it? Since
+// Linux 6.16 their sendmsg(2) fails otherwise (EPERM); before it nothing changes.
+inline void let_descriptors_pass(int socket, bool pass) {
+    constexpr int kSoPassRights = 83;  // include/uapi/asm-generic/socket.h
+    const int value = pass ? 1 : 0;
+    setsockopt(socket, SOL_SOCKET, kSoPassRights, &value, sizeof value);
+}
+
 struct ReceivedMessage {
     size_t size = 0;
     UniqueFd fds[kMaxFdsPerMessage];
     size_t fd_count = 0;
 };
 
+enum class Descriptors {
+    kTake,
+    // They are dropped by the kernel and never ours: closing one may take as long as who made it
+    // wants (a file of his own FUSE file system waits for his answer to FUSE_FLUSH).
+    kDrop,
+};
+
 // Receives one message into `buffer`. On any status but kOk, `out` is as it was and no
 // descriptor stays open. Received descriptors are close-on-exec.
 inline IoStatus receive_message(int socket, void* buffer, size_t capacity, ReceivedMessage* out,
-                                int flags = 0) {
+                                int flags = 0, Descriptors descriptors = Descriptors::kTake) {
     iovec iov{buffer, capacity};
     alignas(cmsghdr) unsigned char control[CMSG_SPACE(sizeof(int) * kMaxFdsPerMessage)] = {};
     msghdr message{};
     message.msg_iov = &iov;
     message.msg_iovlen = 1;
-    message.msg_control = control;
-    message.msg_controllen = sizeof control;
+    if (descriptors == Descriptors::kTake) {
+        message.msg_control = control;
+        message.msg_controllen = sizeof control;
+    }
     ssize_t got = 0;
     do {
         got = recvmsg(socket, &message, flags | MSG_CMSG_CLOEXEC);
@@ -105,7 +122,8 @@ inline IoStatus receive_message(int socket, void* buffer, size_t capacity, Recei
             }
         }
     }
-    if (surplus || (message.msg_flags & (MSG_TRUNC | MSG_CTRUNC)) != 0) return IoStatus::kTruncated;
+    const int cut = MSG_TRUNC | (descriptors == Descriptors::kTake ? MSG_CTRUNC : 0);
+    if (surplus || (message.msg_flags & cut) != 0) return IoStatus::kTruncated;
     // Nothing of ours is empty, so a message of no bytes is the end of the connection
     // (recvmsg(2): a seqpacket socket cannot tell the two apart).
     if (got == 0) return IoStatus::kClosed;

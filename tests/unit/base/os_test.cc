@@ -289,6 +289,21 @@ TEST_F(FdPassing, ALostPeerIsClosedInBothDirections) {
     EXPECT_EQ(send_message(near_.get(), "x", 1, nullptr, 0), IoStatus::kClosed);
 }
 
+TEST_F(FdPassing, DescriptorsThatNobodyWantsAreDropped) {
+    const int stdin_fd = STDIN_FILENO;
+    ASSERT_EQ(send_message(far_.get(), "ab", 2, &stdin_fd, 1), IoStatus::kOk);
+    char buffer[8];
+    ReceivedMessage message;
+    const int free = dup(STDIN_FILENO);
+    close(free);
+    EXPECT_EQ(receive_message(near_.get(), buffer, sizeof buffer, &message, 0, Descriptors::kDrop),
+              IoStatus::kOk);
+    EXPECT_EQ(message.size, 2u);
+    EXPECT_EQ(message.fd_count, 0u);
+    const UniqueFd same(dup(STDIN_FILENO));
+    EXPECT_EQ(same.get(), free);
+}
+
 TEST_F(FdPassing, AReceivedMessageIsReplacedWholly) {
     const int stdin_fd = STDIN_FILENO;
     ReceivedMessage message;
