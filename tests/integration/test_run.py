@@ -251,9 +251,10 @@ class Sharing(RunCase):
             self.assertEqual(stats["layout"], "common")
             self.assertFalse(stats["images"][0]["relocated"], stats)
             self.assertGreater(stats["served"], 50)
-        # Before 3.12 reference counts are written all the same.
-        limit = 0.6 if harness.python_version() >= (3, 12) else 0.9
-        self.assertLess(max(own for own, _ in together), limit * min(own for own, _ in alone))
+        # Before 3.12 whatever is used is written, its reference count, and so little is imported here that
+        # both have about the same pages.
+        if harness.python_version() >= (3, 12):
+            self.assertLess(max(own for own, _ in together), 0.6 * min(own for own, _ in alone))
 
     def test_two_images_beside_each_other(self):
         images = self.daemon.ctl_json("list")["images"]

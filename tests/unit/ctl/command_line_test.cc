@@ -148,11 +148,24 @@ class WithDaemon : public testing::Test {
   protected:
     ChildEnd run(FakeDaemon::Handler handler, std::vector<std::string> arguments,
                  std::optional<uid_t> uid = {}) {
+        // It shows itself to the daemon before it sends anything (ctl/build.cc).
+        if (arguments.front() == "build") handler = greeted(std::move(handler));
         const FakeDaemon daemon(socket_, std::move(handler), uid);
         arguments.insert(arguments.begin(), {"--socket", socket_});
         ChildEnd end = pycdsctl(std::move(arguments));
         unlink(socket_.c_str());
         return end;
+    }
+
+    static FakeDaemon::Handler greeted(FakeDaemon::Handler handler) {
+        return [handler = std::move(handler)](const wire::Request& request,
+                                              const ReceivedMessage& message) {
+            if (std::holds_alternative<wire::StatusRequest>(request)) {
+                return std::vector<FakeDaemon::Step>{
+                    {wire::encode(wire::Reply(wire::StatusReply{})), -1}};
+            }
+            return handler(request, message);
+        };
     }
 
     static wire::ImageInfo image() {
