@@ -146,7 +146,13 @@ Status Connection::send(const std::string& packet, int fd, milliseconds patience
             case IoStatus::kOk: return Ok{};
             case IoStatus::kClosed: return no_daemon(path_);
             case IoStatus::kAgain: break;
-            default: return errno_error("cannot send to the daemon at " + path_);
+            default:
+                // Of some the daemon takes no descriptors (SO_PASSRIGHTS). It says itself of whom.
+                if (errno == EPERM && fd >= 0) {
+                    fd = -1;
+                    continue;
+                }
+                return errno_error("cannot send to the daemon at " + path_);
         }
         Status ready = wait_for(POLLOUT, patience, {});
         if (!ready) return ready;

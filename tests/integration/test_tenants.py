@@ -116,6 +116,18 @@ class Tenants(harness.PythonCase):
         self.assert_not_concerned(victim)
         self.settles()
 
+    @unittest.skipIf(VICTIM == 0, "there is but one user here")
+    def test_who_may_not_build_is_told_who_may(self):
+        def be():
+            os.setgid(VICTIM)
+            os.setuid(VICTIM)
+        answer = subprocess.run(
+            [PYCDSCTL, "--socket", self.daemon.socket, "build", "--python", harness.PYTHON, "json"],
+            env=clean_environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, preexec_fn=be,
+            universal_newlines=True, check=False)
+        self.assertEqual(answer.returncode, 4, answer.stderr)
+        self.assertRegex(answer.stderr, "only root .*may build images with this daemon")
+
     def test_views(self):
         """A user is told of himself, not of what another does."""
         self.under(seconds=1)
