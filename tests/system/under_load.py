@@ -3,6 +3,7 @@ import collections
 import os
 import random
 import signal
+import statistics
 import time
 
 from case import CACHE, LIGHT, SystemCase, percentile
@@ -53,11 +54,14 @@ class UnderLoad(SystemCase):
         # In turns: what else the machine does is then in both.
         parts = [(self.load(6), self.load(12, restart)) for _ in range(5)]
         without, result = (together(results) for results in zip(*parts))
-        quiet = self.summary("no restarts", without)
-        restarted = self.summary("restarts", result)
-        # The machine has other work too. Of one start in five hundred nothing can be said but that
-        # it did not wait for more than the client's deadline.
-        for percent, before, now in zip((50, 90, 99, 100), quiet, restarted):
+        self.summary("no restarts", without)
+        self.summary("restarts", result)
+        # The machine has other work too, and may stand still for a second: that is in one of the turns,
+        # what restarts do in each. Of one start in a hundred nothing can be said but that it did not
+        # wait for more than the client's deadline.
+        for percent in (50, 90, 99, 100):
+            before, now = (statistics.median(percentile(run["ms"], percent) for run in runs)
+                           for runs in zip(*parts))
             self.assertLess(now, before * 1.5 + (60 if percent < 100 else 250), "p%d" % percent)
         self.assertGreater(result["attached"], 0.9 * len(result["ms"]))
 
