@@ -238,11 +238,10 @@ class Writer {
 
     void write_tables() {
         entered_ = looked_up_strings(graph_);
-        // importlib will set a module as an attribute of its package, by a string that it makes. All who
-        // refer to the image's string must know, not the module of that name alone.
+        // All who refer to such a string must know, not the module of that name alone.
         for (const Module& module : graph_.modules()) {
-            const uint32_t own_name = graph_.find_interned(module_name(module.path));
-            if (own_name != Reference::kExternal) entered_[own_name] = true;
+            const uint32_t name = own_name(module);
+            if (name != Reference::kExternal) entered_[name] = true;
         }
         std::vector<RootRecord> roots;
         for (size_t i = 0; i < graph_.modules().size(); ++i) {
@@ -333,6 +332,12 @@ class Writer {
         return std::string(name);
     }
 
+    // importlib will set the module as an attribute of its package, by a string that it makes. The node of
+    // the image's, or Reference::kExternal.
+    uint32_t own_name(const Module& module) const {
+        return graph_.find_interned(module_name(module.path));
+    }
+
     void add_lists(const Module& module) {
         std::vector<uint32_t> order;  // interned strings as they first occur
         std::unordered_map<uint32_t, std::vector<uint32_t>> slots;
@@ -353,8 +358,8 @@ class Writer {
                                        node.reference_count});
             }
         }
-        const uint32_t own_name = graph_.find_interned(module_name(module.path));
-        if (own_name != Reference::kExternal && slots[own_name].empty()) order.push_back(own_name);
+        const uint32_t name = own_name(module);
+        if (name != Reference::kExternal && slots[name].empty()) order.push_back(name);
         for (const uint32_t target : order) {
             const std::vector<uint32_t>& list = slots[target];
             intern_lists_.push_back(word_offset(graph_.nodes()[target].offset));
