@@ -41,8 +41,9 @@ Error connect_error(const std::string& path, int failure) {
         case EACCES:
         case EPERM:
             return Error{ErrorCode::kPermissionDenied,
-                         fmt::format("not allowed to talk to the daemon at {}: {}", path,
-                                     std::strerror(failure))};
+                         fmt::format("not allowed to talk to the daemon at {}: {}; who asks too "
+                                     "often is locked out for a second",
+                                     path, std::strerror(failure))};
         case EAGAIN:
             return Error{
                 ErrorCode::kUnavailable,

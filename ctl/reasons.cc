@@ -60,6 +60,9 @@ constexpr Reason kRefusals[] = {
     {"no-daemon",
      "no daemon listens: start it with 'systemctl start pycdsd' or 'pycdsd --user', and "
      "see whether PYCDS_SOCKET names its socket"},
+    {"not-allowed",
+     "the process may not connect to the socket: its mode and the directories above it say who may, "
+     "and for a second nobody may who has asked too often (user-requests in pycdsd.conf(5))"},
     {"daemon-busy", "the daemon takes no more connections just now"},
     {"daemon-not-trusted",
      "who listens is neither root nor the user of the process: start the daemon "

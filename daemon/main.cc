@@ -4,11 +4,13 @@
 
 #include <algorithm>
 #include <chrono>
+#include <cstdint>
 #include <cstdio>
 #include <exception>
 #include <memory>
 #include <optional>
 #include <string>
+#include <thread>
 #include <utility>
 
 #include "daemon/build/process_launcher.h"
@@ -74,7 +76,10 @@ core::QuotaLimits quota_limits(const config::Options& options) {
                        std::min(options.max_connections, descriptors / 4)};
     out.descriptors = {options.user_descriptors,
                        std::min(kUsersInFull * options.user_descriptors, descriptors / 2)};
-    out.requests_per_second = static_cast<uint32_t>(options.user_requests);
+    // The more processors, the more processes start, and the less it matters to others that we have one.
+    const uint64_t processors = std::max(std::thread::hardware_concurrency(), 1u);
+    out.requests_per_second = static_cast<uint32_t>(
+        std::min<uint64_t>(options.user_requests * processors, UINT32_MAX));
     out.builds_per_minute = static_cast<uint32_t>(options.user_builds);
     return out;
 }

@@ -29,8 +29,8 @@ struct Attachment {
 };
 
 // Asks the daemon at `socket_path` for the images of an interpreter. Returns nullptr, or why there
-// are none, as a short stable name: "no-daemon", "daemon-busy", "daemon-not-trusted", "deadline",
-// "lost-daemon", "bad-reply", "no-image", ... Only a daemon that runs as root or as our own
+// are none, as a short stable name: "no-daemon", "not-allowed", "daemon-busy", "daemon-not-trusted",
+// "deadline", "lost-daemon", "bad-reply", "no-image", ... Only a daemon that runs as root or as our own
 // effective user is believed.
 const char* attach(const char* socket_path, const uint8_t identity[16], Attachment* out);
 

@@ -141,7 +141,7 @@ constexpr OptionInfo kOptions[] = {
     {"user-descriptors", "N",
      "descriptors that processes of one user may leave unread; default 1024", false},
     {"user-requests", "N",
-     "connections and requests of one user in a second, root aside; default 8000", false},
+     "connections and requests of one user in a second for each processor, root aside; default 500", false},
     {"user-builds", "N", "builds of one user in a minute, root aside; default 6", false},
     {"patience", "SECONDS", "how long a peer may neither ask nor read; default 5", false},
     {"verbose", nullptr, "log every connection that fails", false},

@@ -23,8 +23,8 @@ struct Options {
     uint64_t max_connections = 2048;
     uint64_t user_connections = 512;
     uint64_t user_descriptors = 1024;
-    uint64_t user_requests = 8000;  // per second
-    uint64_t user_builds = 6;       // per minute
+    uint64_t user_requests = 500;  // per second and processor
+    uint64_t user_builds = 6;      // per minute
     uint64_t patience_s = 5;
     bool verbose = false;
     std::optional<bool> discover;           // ask discovers()

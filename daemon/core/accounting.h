@@ -44,7 +44,7 @@ struct QuotaLimits {
     Quota bytes{uint64_t{4} << 20, uint64_t{64} << 20};
     Quota builds{2, 9};
     // Per user and second, connections and what is asked for on them; as many may come at once.
-    uint32_t requests_per_second = 8000;
+    uint32_t requests_per_second = 1000;
     // Per user and minute.
     uint32_t builds_per_minute = 6;
 };

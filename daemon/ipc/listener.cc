@@ -187,14 +187,19 @@ Result<Listener> Listener::open(const ListenerOptions& options) {
     return listener;
 }
 
-Listener Listener::adopt(UniqueFd fd) {
-    Listener listener;
+std::string path_of_socket(int socket) {
     sockaddr_un address{};
     socklen_t size = sizeof address;
-    if (getsockname(fd.get(), reinterpret_cast<sockaddr*>(&address), &size) == 0 &&
-        size > offsetof(sockaddr_un, sun_path)) {
-        listener.path_.assign(address.sun_path, strnlen(address.sun_path, sizeof address.sun_path));
+    if (getsockname(socket, reinterpret_cast<sockaddr*>(&address), &size) != 0 ||
+        size <= offsetof(sockaddr_un, sun_path)) {
+        return std::string();
     }
+    return std::string(address.sun_path, strnlen(address.sun_path, sizeof address.sun_path));
+}
+
+Listener Listener::adopt(UniqueFd fd) {
+    Listener listener;
+    listener.path_ = path_of_socket(fd.get());
     listener.fd_ = std::move(fd);
     return listener;
 }

@@ -19,6 +19,9 @@ struct ListenerOptions {
     int stop_fd = -1;
 };
 
+// The path of a Unix socket's file, empty if it has none.
+std::string path_of_socket(int socket);
+
 // A listening socket in the file system, removed with its owner, and beside it PATH.lock, which is
 // locked as long as the owner lives: two daemons that start at once must not both take the socket
 // of the other, bound but not yet listening, for a stale one. The file is nobody else's, so that

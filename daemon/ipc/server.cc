@@ -45,6 +45,7 @@ Server::Server(AsioLoop& loop, int listener, core::Service& service, ServerOptio
       accept_again_(loop.context()),
       sweep_timer_(loop.context()),
       lingering_(loop),
+      lockout_(loop.context(), listener),
       buffer_(wire::kMaxMessageSize) {
     // Nor may who is not accepted yet, whoever it is: what is in the queue of a connection is closed
     // with it.
@@ -52,6 +53,10 @@ Server::Server(AsioLoop& loop, int listener, core::Service& service, ServerOptio
     boost::system::error_code error;
     listener_.assign(listener, error);
     if (error) log_error("cannot watch the listening socket: " + error.message());
+    if (!lockout_.possible()) {
+        log_notice("who asks too often is turned away, but not locked out: " +
+                   lockout_.possible().error().message);
+    }
 }
 
 Server::~Server() {
@@ -72,6 +77,7 @@ void Server::stop() {
     }
     turns_.clear();
     lingering_.clear();
+    lockout_.clear();
 }
 
 void Server::wait_for_connections() {
@@ -145,7 +151,9 @@ bool Server::make_room(uid_t uid) {
 bool Server::may_ask(uid_t uid, Connection::Clock::time_point now) {
     const auto since =
         std::chrono::duration_cast<std::chrono::microseconds>(now.time_since_epoch());
-    return service_.accounting().spend_request(uid, static_cast<uint64_t>(since.count()));
+    if (service_.accounting().spend_request(uid, static_cast<uint64_t>(since.count()))) return true;
+    lockout_.add(uid, options_.lockout);
+    return false;
 }
 
 void Server::enqueue(std::shared_ptr<Connection> connection) {

@@ -15,6 +15,7 @@
 #include "daemon/ipc/asio_loop.h"
 #include "daemon/ipc/connection.h"
 #include "daemon/ipc/lingering.h"
+#include "daemon/ipc/lockout.h"
 #include "daemon/ipc/turns.h"
 #include "src/common/os/unique_fd.h"
 
@@ -23,11 +24,13 @@ namespace pycds::ipc {
 struct ServerOptions {
     // How long a peer may neither ask nor read.
     std::chrono::milliseconds patience{5000};
+    // How long who asks too often may not connect.
+    std::chrono::milliseconds lockout{1000};
 };
 
 // Nobody waits long because of another: connections are accepted as they come, each user's requests
 // are served in turn with all others', and if there are too many connections (core/accounting.h)
-// the one that goes is the most idle of the user with most.
+// the one that goes is the most idle of the user with most. Who comes too often is locked out for a while.
 class Server {
   public:
     // `listener` is a listening, non-blocking socket that outlives the server.
@@ -77,6 +80,7 @@ class Server {
     Turns<Connection> turns_;
     bool turns_posted_ = false;
     Lingering lingering_;
+    Lockout lockout_;
     std::vector<std::byte> buffer_;
     std::optional<Connection::Clock::time_point> last_accept_warning_;
     std::optional<Connection::Clock::time_point> last_descriptor_warning_;

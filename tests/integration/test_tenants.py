@@ -128,6 +128,20 @@ class Tenants(harness.PythonCase):
         self.assertEqual(answer.returncode, 4, answer.stderr)
         self.assertRegex(answer.stderr, "only root .*may build images with this daemon")
 
+    @unittest.skipIf(VICTIM == 0, "there is but one user here")
+    def test_who_asks_too_often_is_locked_out_and_let_in_again(self):
+        victim, (storm,) = self.under("storm")
+        self.assert_not_concerned(victim)
+        # What it may in a second, each second and one more; and it could have a hundred times that.
+        most = (SECONDS + 3) * 500 * os.cpu_count()
+        self.assertLess(storm["connections"], most)
+        self.assertGreater(storm["not connected"], most)
+        def status():
+            return subprocess.run([PYCDSCTL, "--socket", self.daemon.socket, "status"],
+                                  env=clean_environment(), stdout=subprocess.PIPE,
+                                  stderr=subprocess.STDOUT, user=ATTACKER, check=False).returncode
+        harness.wait_until(lambda: status() == 0, "it is let in")
+
     def test_views(self):
         """A user is told of himself, not of what another does."""
         self.under(seconds=1)
@@ -143,6 +157,16 @@ class Tenants(harness.PythonCase):
         self.assertEqual(status(2)["attaches"], 0)
         self.assertEqual(status(2)["connections"], 1)
         self.assertGreater(self.daemon.ctl_json("status")["attaches"], 50)
+
+
+@unittest.skipUnless(os.geteuid() == 0, "needs root, to be several users")
+class Unlimited(Tenants):
+    """The limits of what somebody has, where he may ask as often as he can."""
+
+    daemon_options = ("--user-requests", "1000000")
+    test_messages_beyond_measure = test_a_descriptor_that_takes_long_to_close = None
+    test_who_may_not_build_is_told_who_may = test_views = None
+    test_who_asks_too_often_is_locked_out_and_let_in_again = None
 
 
 if __name__ == "__main__":

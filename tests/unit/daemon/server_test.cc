@@ -7,6 +7,7 @@
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -39,6 +40,7 @@ struct TestLimits {
     uint64_t connections_per_uid;
     std::chrono::milliseconds patience;
     core::Quota descriptors = core::QuotaLimits{}.descriptors;
+    uint32_t requests_per_second = 1'000'000;
 };
 
 // A whole daemon but for the builder, which never ends unless the test says so.
@@ -47,7 +49,7 @@ class TestServer {
     explicit TestServer(TestLimits limits)
         : listener_(Listener::open({dir_ / "s.sock", 0600, 0700})),
           service_({clock_, loop_, launcher_, policy_}, options(limits)),
-          server_(loop_, listener_->fd(), service_, ServerOptions{limits.patience}) {
+          server_(loop_, listener_->fd(), service_, ServerOptions{limits.patience, 500ms}) {
         server_.start();
         thread_ = std::thread([this] { loop_.run(); });
     }
@@ -81,6 +83,7 @@ class TestServer {
         core::ServiceOptions out;
         out.daemon_uid = geteuid();
         out.quotas.descriptors = limits.descriptors;
+        out.quotas.requests_per_second = limits.requests_per_second;
         out.quotas.connections = {limits.connections_per_uid, limits.connections};
         return out;
     }
@@ -276,6 +279,52 @@ TEST(Server, WhoHasMostConnectionsGivesWayToAnother) {
     EXPECT_TRUE(greedy[1]->wait_for_close());
     EXPECT_TRUE(answers(*greedy[0]));
     for (size_t i = 2; i < greedy.size(); ++i) EXPECT_TRUE(answers(*greedy[i])) << i;
+}
+
+// Connects once; errno, or 0.
+int try_to_connect(const std::string& path) {
+    const UniqueFd fd(socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0));
+    sockaddr_un address{};
+    address.sun_family = AF_UNIX;
+    path.copy(address.sun_path, sizeof address.sun_path - 1);
+    return connect(fd.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) == 0 ? 0
+                                                                                             : errno;
+}
+
+TEST(Server, WhoAsksTooOftenIsLockedOutForAWhileAndNobodyElse) {
+    if (geteuid() != 0) GTEST_SKIP() << "needs root, to be somebody else";
+    constexpr uid_t kGreedy = 54321;
+    constexpr uid_t kOther = 54322;
+    TestServer server({64, 64, 30s, core::QuotaLimits{}.descriptors, 50});
+    server.open_to_all();
+    struct stat before {};
+    ASSERT_EQ(stat(server.socket().c_str(), &before), 0);
+    // Until the kernel turns it away.
+    const auto storm = [&] {
+        int answer = 0;
+        for (int i = 0; i < 100'000 && answer == 0; ++i) answer = try_to_connect(server.socket());
+        return answer == EACCES;
+    };
+    const auto is_served = [&] {
+        TestClient client(server.socket());
+        return answers(client);
+    };
+    EXPECT_EQ(as_uid(kGreedy, storm), 0);
+    EXPECT_EQ(as_uid(kOther, is_served), 0);
+    EXPECT_TRUE(is_served()) << "nor is root";
+    struct stat after {};
+    ASSERT_EQ(stat(server.socket().c_str(), &after), 0);
+    EXPECT_EQ(after.st_mode, before.st_mode);
+    EXPECT_EQ(as_uid(kGreedy,
+                     [&] {
+                         for (int i = 0; i < 3000; ++i) {
+                             if (try_to_connect(server.socket()) == 0) return true;
+                             std::this_thread::sleep_for(10ms);
+                         }
+                         return false;
+                     }),
+              0);
+    EXPECT_EQ(as_uid(kGreedy, storm), 0) << "again";
 }
 
 TEST(Server, RootOfAContainerIsNotTheMachines) {
