@@ -8,6 +8,8 @@
 #include <vector>
 
 #include "src/common/image/format.h"
+#include "src/common/image/offered_file.h"
+#include "src/common/image/pyc_path.h"
 
 namespace pycds::builder {
 
@@ -35,10 +37,12 @@ struct PycRequest {
     bool for_everybody = false;  // refuse a .pyc that not all may read or others than root may write
 };
 
-// importlib.util.cache_from_source() for a source path without sys.pycache_prefix.
-std::string pyc_path(const std::string& source, const std::string& cache_tag, int optimize);
-
 // The file, or why it is left out.
 std::optional<image::LeftOutReason> read_pyc(const PycRequest& request, PycFile* out);
+
+// The same of a file that somebody else has read, whose contents are in `out->data` already, and who
+// says `about` it what nobody checks.
+std::optional<image::LeftOutReason> take_pyc(const PycRequest& request,
+                                             const image::OfferedFile& about, PycFile* out);
 
 }  // namespace pycds::builder

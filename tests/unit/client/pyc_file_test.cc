@@ -16,10 +16,10 @@ namespace {
 using image::LeftOutReason;
 
 TEST(PycPath, IsCacheFromSource) {
-    EXPECT_EQ(pyc_path("/a/b.py", "cpython-311", 0), "/a/__pycache__/b.cpython-311.pyc");
-    EXPECT_EQ(pyc_path("/a/b.c.py", "cpython-311", 2), "/a/__pycache__/b.c.cpython-311.opt-2.pyc");
-    EXPECT_EQ(pyc_path("/a/.py", "t", 0), "/a/__pycache__/py.t.pyc");
-    EXPECT_EQ(pyc_path("/a/b", "t", 1), "/a/__pycache__/bt.opt-1.pyc");
+    EXPECT_EQ(image::pyc_path("/a/b.py", "cpython-311", 0), "/a/__pycache__/b.cpython-311.pyc");
+    EXPECT_EQ(image::pyc_path("/a/b.c.py", "cpython-311", 2), "/a/__pycache__/b.c.cpython-311.opt-2.pyc");
+    EXPECT_EQ(image::pyc_path("/a/.py", "t", 0), "/a/__pycache__/py.t.pyc");
+    EXPECT_EQ(image::pyc_path("/a/b", "t", 1), "/a/__pycache__/bt.opt-1.pyc");
 }
 
 class PycFileTest : public testing::Test {
