@@ -1,12 +1,15 @@
 // pycdsctl build: from what the user names to a published image.
 #include <fmt/format.h>
 
+#include <filesystem>
 #include <memory>
+#include <utility>
 
 #include "ctl/command.h"
 #include "ctl/connection.h"
 #include "ctl/interpreter.h"
 #include "ctl/json.h"
+#include "ctl/offer.h"
 #include "ctl/output.h"
 #include "ctl/progress.h"
 #include "ctl/table.h"
@@ -87,6 +90,25 @@ std::string people_text(const Interpreter& python, uint32_t planned,
     return text + rows.substr(rows.find('\n') + 1);
 }
 
+// From a daemon that takes nobody's word for what is where: with descriptors of our files.
+Result<wire::BuildReply> build_offered(const Interpreter& python, int plan,
+                                             wire::BuildRequest request, Connection& daemon,
+                                             Connection::Options& call) {
+    Result<OwnSources> own = own_sources(plan);
+    if (!own) return own.error();
+    // In a virtual environment the interpreter is a link to the system's.
+    std::error_code ignored;
+    request.python = std::filesystem::canonical(python.executable, ignored);
+    request.offered = true;
+    Offer offer(std::move(own->paths), python.cache_tag, request.optimize);
+    call.on_sources = [&offer](UniqueFd socket) { offer.start(std::move(socket)); };
+    Result<wire::BuildReply> reply = daemon.ask<wire::BuildReply>(request, call);
+    if (reply && own->of_the_system != 0) {
+        reply->left_out.push_back(wire::LeftOutCount{"of-the-system", own->of_the_system});
+    }
+    return reply;
+}
+
 Status run_build(const BuildOptions& options, const std::string& socket_path) {
     const PlanRequest request = plan_request(options);
     if (request.mode == PlanRequest::Mode::kImport && request.names.empty()) {
@@ -119,13 +141,17 @@ Status run_build(const BuildOptions& options, const std::string& socket_path) {
         if (!greeting) return greeting.error();
         Connection::Options call;
         call.patience = std::chrono::seconds(options.timeout_seconds);
-        call.fd = plan->fd.get();
         call.tick = tick;
         call.on_progress = [&progress](const wire::BuildProgress& step) {
             progress.set("building the image", step.done, step.total);
         };
-        reply = daemon->ask<wire::BuildReply>(
-            wire::BuildRequest{python->executable, options.optimize, options.for_run}, call);
+        wire::BuildRequest build{python->executable, options.optimize, options.for_run, false};
+        if (!daemon->is_of_another()) {
+            call.fd = plan->fd.get();
+            reply = daemon->ask<wire::BuildReply>(build, call);
+        } else {
+            reply = build_offered(*python, plan->fd.get(), build, *daemon, call);
+        }
     }
     if (!reply) return reply.error();
     return print_out(options.json ? json_text(*python, planned, *reply)

@@ -52,13 +52,13 @@ Error connect_error(const std::string& path, int failure) {
     }
 }
 
-Status check_peer(int socket, const std::string& path) {
+Result<uid_t> check_peer(int socket, const std::string& path) {
     PeerIdentity peer;
     if (!read_peer_identity(socket, &peer)) {
         return errno_error("cannot see who listens at " + path);
     }
     const uid_t own = geteuid();
-    if (peer.uid == 0 || peer.uid == own) return Ok{};
+    if (peer.uid == 0 || peer.uid == own) return peer.uid;
     std::string who = fmt::format("the daemon at {} runs as uid {}", path, peer.uid);
     if (own != 0) {
         return Error{ErrorCode::kPermissionDenied, who + ", neither root nor you: not trusted"};
@@ -66,7 +66,7 @@ Status check_peer(int socket, const std::string& path) {
     static bool warned = false;  // a command may connect more than once
     if (!warned) fmt::print(stderr, "pycdsctl: warning: {}\n", printable(who));
     warned = true;
-    return Ok{};
+    return peer.uid;
 }
 
 }  // namespace
@@ -103,9 +103,9 @@ Result<Connection> Connection::open(const std::string& socket_path) {
         result = connect(socket.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address);
     } while (result != 0 && errno == EINTR);
     if (result != 0) return connect_error(socket_path, errno);
-    Status trusted = check_peer(socket.get(), socket_path);
+    const Result<uid_t> trusted = check_peer(socket.get(), socket_path);
     if (!trusted) return trusted.error();
-    return Connection(std::move(socket), socket_path);
+    return Connection(std::move(socket), socket_path, *trusted);
 }
 
 Error Connection::unexpected() const {
@@ -196,6 +196,11 @@ Result<Answer> Connection::call(const wire::Request& request, const Options& opt
         Result<Answer> answer = receive(options);
         if (!answer) return answer;
         if (Error* error = std::get_if<Error>(&answer->reply)) return std::move(*error);
+        if (std::holds_alternative<wire::SourcesReply>(answer->reply)) {
+            if (!options.on_sources || answer->fds.size() != 1) return unexpected();
+            options.on_sources(std::move(answer->fds[0]));
+            continue;
+        }
         const auto* progress = std::get_if<wire::BuildProgress>(&answer->reply);
         if (progress == nullptr) return answer;
         if (options.on_progress) options.on_progress(*progress);

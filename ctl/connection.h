@@ -1,6 +1,9 @@
 // A blocking conversation with the daemon (proto/pycds.proto), every wait with an end.
 #pragma once
 
+#include <sys/types.h>
+#include <unistd.h>
+
 #include <chrono>
 #include <functional>
 #include <string>
@@ -45,6 +48,7 @@ class Connection {
         std::chrono::milliseconds patience = kPatience;
         int fd = -1;  // sent with the request; -1: none
         std::function<void(const wire::BuildProgress&)> on_progress;
+        std::function<void(UniqueFd socket)> on_sources;  // of a SourcesReply
         std::function<void()> tick;
     };
     Result<Answer> call(const wire::Request& request, const Options& options);
@@ -63,12 +67,15 @@ class Connection {
         return ask<Reply>(request, Options{});
     }
 
+    // Does the daemon run as somebody else, before whom we are a user among others?
+    bool is_of_another() const { return geteuid() != 0 && server_uid_ != geteuid(); }
+
     // The error for a reply that does not belong to the request.
     Error unexpected() const;
 
   private:
-    Connection(UniqueFd socket, std::string path)
-        : socket_(std::move(socket)), path_(std::move(path)) {}
+    Connection(UniqueFd socket, std::string path, uid_t server_uid)
+        : socket_(std::move(socket)), path_(std::move(path)), server_uid_(server_uid) {}
     Status send(const std::string& packet, int fd, std::chrono::milliseconds patience);
     Result<Answer> receive(const Options& options);
     Status wait_for(short events, std::chrono::milliseconds patience,
@@ -76,6 +83,7 @@ class Connection {
 
     UniqueFd socket_;
     std::string path_;
+    uid_t server_uid_;
 };
 
 }  // namespace pycds::ctl

@@ -25,7 +25,7 @@ constexpr int kPlanNotFound = 3;
 // -I -S: who the interpreter is does not depend on the user's settings, and costs little to ask.
 constexpr const char* kWhoAreYou =
     "import sys; print(sys.implementation.name, '%d.%d.%d' % sys.version_info[:3], "
-    "sys.executable, sep='\\n')";
+    "sys.implementation.cache_tag or '', sys.executable, sep='\\n')";
 
 bool executable_file(const fs::path& path) {
     std::error_code ignored;
@@ -112,7 +112,7 @@ Result<uint32_t> count_entries(int fd) {
 Result<Interpreter> find_interpreter(std::string_view name) {
     Result<std::string> path = locate(name);
     if (!path) return path.error();
-    Interpreter python{std::string(name), *path, {}, {}};
+    Interpreter python{std::string(name), *path, {}, {}, {}};
     Result<ChildEnd> end = run_child({python.path, {"-I", "-S", "-c", kWhoAreYou}, {"PYCDS=off"}});
     if (!end) return end.error();
     const std::vector<std::string> answer = lines_of(end->output);
@@ -127,7 +127,8 @@ Result<Interpreter> find_interpreter(std::string_view name) {
             fmt::format("{} is {}, but only CPython can be served", python.path, answer[0])};
     }
     python.version = answer[1];
-    python.executable = answer.size() > 2 && executable_file(answer[2]) ? answer[2] : python.path;
+    if (answer.size() > 2) python.cache_tag = answer[2];
+    python.executable = answer.size() > 3 && executable_file(answer[3]) ? answer[3] : python.path;
     return python;
 }
 

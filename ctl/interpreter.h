@@ -17,6 +17,7 @@ struct Interpreter {
     std::string path;        // absolute; a symbolic link stays one, virtual environments need it
     std::string executable;  // sys.executable: what a wrapper such as a version manager's runs
     std::string version;     // "3.11.2"
+    std::string cache_tag = {};  // "cpython-311"; empty: it writes no .pyc
 };
 
 // Looks a bare name up in PATH, makes a path absolute, and asks the interpreter who it is.

@@ -56,8 +56,22 @@ core::DiscoveryOptions discovery_options(const config::Options& options) {
 }
 
 build::LauncherOptions launcher_options(const config::Options& options) {
-    return build::LauncherOptions{options.clients, std::chrono::seconds{options.build_deadline_s},
-                                  options.build_memory_mib << 20, options.image_budget_mib << 20};
+    build::LauncherOptions out{options.clients, std::chrono::seconds{options.build_deadline_s},
+                               options.build_memory_mib << 20, options.image_budget_mib << 20};
+    out.user_max_output = options.user_image_budget_mib << 20;
+    // An image of 80 MiB of the standard library three times took 442.
+    constexpr uint64_t kMemoryPerByte = 6;
+    constexpr uint64_t kMemoryOfNothing = uint64_t{128} << 20;
+    out.user_max_memory = std::max(kMemoryOfNothing, kMemoryPerByte * out.user_max_output);
+    return out;
+}
+
+core::ImageLimits image_limits(const config::Options& options) {
+    core::ImageLimits out;
+    out.max_bytes = options.image_budget_mib << 20;
+    out.user_max_bytes = options.user_image_budget_mib << 20;
+    out.users_max_bytes = options.users_image_budget_mib << 20;
+    return out;
 }
 
 void say_how_confined(const build::ProcessLauncher& launcher) {
@@ -94,7 +108,7 @@ void apply_options(const config::Options& options, core::Service* service, ipc::
     service->accounting().set_limits(quota_limits(options));
     server->set_options(server_options(options));
     set_log_threshold(options.verbose ? LogLevel::kDebug : LogLevel::kInfo);
-    service->images().set_max_bytes(options.image_budget_mib << 20);
+    service->images().set_limits(image_limits(options));
     launcher->set_options(launcher_options(options));
     discovery->set_options(discovery_options(options));
 }
@@ -132,7 +146,7 @@ Status run(const config::Options& options, int argc, char** argv) {
     service_options.pid = getpid();
     service_options.version = PYCDS_VERSION;
     service_options.quotas = quota_limits(options);
-    service_options.images.max_bytes = options.image_budget_mib << 20;
+    service_options.images = image_limits(options);
     core::Service service({clock, loop, launcher, policy}, std::move(service_options));
     KeptImages kept(service, loop, PYCDS_VERSION, options.cache);
     core::Discovery discovery({clock, loop, loop, launcher, policy, service, interpreters},

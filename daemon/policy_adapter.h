@@ -15,6 +15,9 @@ class PolicyAdapter final : public core::AccessPolicy {
     explicit PolicyAdapter(policy::AccessOptions options) : access_(options) {}
 
     Status may_build(const PeerIdentity& peer) const override { return access_.may_build(peer); }
+    Status may_build_offered(const PeerIdentity& peer) const override {
+        return access_.may_build_offered(peer);
+    }
     bool may_see_all(const PeerIdentity& peer) const override { return access_.may_see_all(peer); }
     bool may_see(const PeerIdentity& peer, wire::Domain domain, uid_t uid) const override {
         return access_.may_see(peer, domain, uid);

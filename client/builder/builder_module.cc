@@ -16,6 +16,7 @@
 #include <optional>
 #include <span>
 #include <string>
+#include <unordered_map>
 #include <vector>
 
 #include "client/builder/confinement.h"
@@ -23,6 +24,7 @@
 #include "client/builder/interned_dict.h"
 #include "client/builder/marshal_scan.h"
 #include "client/builder/object_graph.h"
+#include "client/builder/offered.h"
 #include "client/builder/pyc_file.h"
 #include "client/builder/recorder.h"
 #include "client/builder/whereabouts.h"
@@ -43,6 +45,7 @@ struct Arguments {
     int out_fd = -1;
     int report_fd = -1;
     int filter_fd = -1;
+    int sources_fd = -1;  // -1: sources are opened as the plan names them
     PyObject* look_for_patterns = nullptr;  // borrowed; called with each module's code object
     PyObject* compile_patterns = nullptr;   // borrowed; returns lists of entries and of constants
     uint64_t common_base = 0;
@@ -81,13 +84,13 @@ Result<std::vector<PlannedSource>> read_plan(int fd) {
     return plan;
 }
 
-Status write_whole(int fd, const std::vector<std::byte>& bytes) {
+Status write_whole(int fd, std::span<const std::byte> bytes) {
     size_t done = 0;
     while (done < bytes.size()) {
         const ssize_t n =
             pwrite(fd, bytes.data() + done, bytes.size() - done, static_cast<off_t>(done));
         if (n < 0 && errno == EINTR) continue;
-        if (n < 0) return errno_error("cannot write the image");
+        if (n < 0) return errno_error("cannot write plan or image");
         done += static_cast<size_t>(n);
     }
     return Ok{};
@@ -139,6 +142,10 @@ class Build {
         std::replace(version.begin(), version.end(), '\n', ' ');
         arguments_.parameters.python = version;
 
+        if (arguments_.sources_fd >= 0) {
+            const Status offered = take_offered();
+            if (!offered) return offered;
+        }
         Result<std::vector<PlannedSource>> plan = read_plan(arguments_.plan_fd);
         if (!plan) return std::move(plan).error();
         const Status gathered = gather(*plan);
@@ -189,6 +196,20 @@ class Build {
         [[maybe_unused]] const ssize_t n = ::write(arguments_.report_fd, text.data(), text.size());
     }
 
+    // Writes the plan, which nobody knew before.
+    Status take_offered() {
+        Result<std::vector<OfferedSource>> offered =
+            receive_offered(arguments_.sources_fd, pyc_request());
+        if (!offered) return offered.error();
+        close(arguments_.sources_fd);
+        std::string plan;
+        for (OfferedSource& source : *offered) {
+            plan.append(source.path).push_back('\0');
+            offered_[source.path] = std::move(source);
+        }
+        return write_whole(arguments_.plan_fd, std::as_bytes(std::span(plan.data(), plan.size())));
+    }
+
     // First all files are read, then the builder confines itself, then their contents are believed.
     Status gather(const std::vector<PlannedSource>& plan) {
         report_progress(0, plan.size());
@@ -229,15 +250,25 @@ class Build {
         report("progress " + std::to_string(done) + " " + std::to_string(total));
     }
 
-    std::optional<LeftOutReason> read_one(const std::string& path, PycFile* file) const {
-        if (path.size() > image::kMaxPathSize) return LeftOutReason::kPath;
+    PycRequest pyc_request() const {
         const image::InterpreterIdentity& interpreter = arguments_.parameters.interpreter;
         PycRequest request;
-        request.source = path;
         request.cache_tag = interpreter.cache_tag;
         request.optimize = interpreter.optimize;
         request.magic_number = interpreter.magic_number;
         request.for_everybody = arguments_.parameters.domain == image::DomainKind::kSystem;
+        return request;
+    }
+
+    std::optional<LeftOutReason> read_one(const std::string& path, PycFile* file) {
+        if (arguments_.sources_fd >= 0) {
+            OfferedSource& source = offered_.at(path);
+            *file = std::move(source.file);
+            return source.reason;
+        }
+        if (path.size() > image::kMaxPathSize) return LeftOutReason::kPath;
+        PycRequest request = pyc_request();
+        request.source = path;
         const std::optional<LeftOutReason> reason = read_pyc(request, file);
         if (reason) std::vector<unsigned char>().swap(file->data);
         return reason;
@@ -381,6 +412,7 @@ class Build {
 
     Arguments arguments_;
     PyObject* fix_filename_ = nullptr;
+    std::unordered_map<std::string, OfferedSource> offered_;  // by path
     ObjectGraph graph_;
     std::vector<PycFile> files_;
     std::vector<LeftOut> left_out_;
@@ -395,10 +427,10 @@ PyObject* build(PyObject*, PyObject* args) {
     unsigned long long common_base = 0;
     const char* profile = nullptr;
     Py_ssize_t profile_size = 0;
-    if (!PyArg_ParseTuple(args, "iiiiIKpIy#OOK:build", &arguments.plan_fd, &arguments.out_fd,
+    if (!PyArg_ParseTuple(args, "iiiiIKpIy#OOKi:build", &arguments.plan_fd, &arguments.out_fd,
                           &arguments.report_fd, &arguments.filter_fd, &slot, &generation, &system,
                           &uid, &profile, &profile_size, &arguments.look_for_patterns,
-                          &arguments.compile_patterns, &common_base)) {
+                          &arguments.compile_patterns, &common_base, &arguments.sources_fd)) {
         return nullptr;
     }
     if (arguments.look_for_patterns == Py_None) arguments.look_for_patterns = nullptr;
@@ -440,7 +472,7 @@ PyObject* record_process(PyObject*, PyObject* args) {
 PyMethodDef methods[] = {
     {"build", build, METH_VARARGS,
      "build(plan_fd, out_fd, report_fd, filter_fd, slot, generation, system, uid, profile,\n"
-     "look_for_patterns, compile_patterns, common_base) -> None or error text"},
+     "look_for_patterns, compile_patterns, common_base, sources_fd) -> None or error text"},
     {"record", record_process, METH_VARARGS,
      "record(image_fd, pid) -> bytes\n\nLines of a profile of a process that maps the image."},
     {nullptr, nullptr, 0, nullptr},

@@ -68,7 +68,10 @@ def main():
             profile = file.read()
     except OSError:
         profile = b""
-    profile += foreign_names(int(options["--plan-fd"]))
+    sources_fd = int(options.get("--sources-fd", -1))
+    # What somebody else offers, nobody looks for.
+    if sources_fd < 0:
+        profile += foreign_names(int(options["--plan-fd"]))
     look_for_patterns = compile_patterns = None
     try:
         sys.path.append(root)
@@ -82,7 +85,7 @@ def main():
     message = builder.build(
         int(options["--plan-fd"]), int(options["--out-fd"]), report_fd, int(options["--filter-fd"]),
         int(options["--slot"]), int(options["--generation"]), kind == "system", int(uid or 0),
-        profile, look_for_patterns, compile_patterns, int(options.get("--common-base", 0)))
+        profile, look_for_patterns, compile_patterns, int(options.get("--common-base", 0)), sources_fd)
     if message is not None:
         fail(report_fd, 1, message)
     # Tearing the heap down would cost as much as building it.

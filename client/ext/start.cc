@@ -3,6 +3,7 @@
 #include <Python.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <sys/auxv.h>
 #include <sys/prctl.h>
 #include <sys/un.h>
 #include <time.h>
@@ -211,10 +212,26 @@ const char* ask_daemon(link::Attachment* attachment) {
     return link::attach(prepared.socket, expectation.identity, attachment);
 }
 
+// Whose images beside the system's are mapped: the user's own, but nobody's where a process is more
+// than its user, or asked not to be led by him (-E, -I).
+uid_t whose_images() {
+    constexpr auto kNobodys = static_cast<uid_t>(-1);
+    uid_t uids[3];
+    gid_t gids[3];
+    if (pycds_uses_environment() == 0 || getauxval(AT_SECURE) != 0 ||
+        getresuid(&uids[0], &uids[1], &uids[2]) != 0 ||
+        getresgid(&gids[0], &gids[1], &gids[2]) != 0) {
+        return kNobodys;
+    }
+    const bool one_user = uids[0] == uids[1] && uids[1] == uids[2];
+    const bool one_group = gids[0] == gids[1] && gids[1] == gids[2];
+    return one_user && one_group ? uids[1] : kNobodys;
+}
+
 // With the first module that somebody wants: a process that imports nothing needs no image.
 const char* try_to_attach() {
     if (seccomp_mode() != prepared.seccomp) return "sandboxed";
-    prepared.expectation.uid = geteuid();
+    prepared.expectation.uid = whose_images();
     link::Attachment attachment;
     const uint64_t begin = now_ns();
     // Other threads go on meanwhile; one that imports gets its modules from stock.

@@ -21,6 +21,7 @@ class BuilderProcess final : public core::RunningBuilder {
         UniqueFd output;     // memfd that the builder fills
         UniqueFd report;     // read end, non-blocking
         UniqueFd error_out;  // read end of its stderr, non-blocking
+        UniqueFd sources;    // for take_sources()
         std::string python;
         std::chrono::seconds deadline{0};
     };
@@ -31,6 +32,7 @@ class BuilderProcess final : public core::RunningBuilder {
     // Kills and waits for what still runs. A process that got SIGKILL ends in milliseconds; one
     // that the kernel cannot end is left as a zombie rather than waited for.
     ~BuilderProcess() override;
+    UniqueFd take_sources() override { return std::move(setup_.sources); }
 
   private:
     void on_report();

@@ -1,9 +1,11 @@
 #include "daemon/build/process_launcher.h"
 
 #include <fcntl.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <span>
 #include <utility>
@@ -13,6 +15,7 @@
 #include "daemon/build/readable.h"
 #include "daemon/build/spawn.h"
 #include "daemon/core/plan.h"
+#include "src/common/os/fd_passing.h"
 #include "src/common/os/sealed_memfd.h"
 
 namespace pycds::build {
@@ -63,9 +66,10 @@ std::string passed_fd(int index) {
 
 }  // namespace
 
-// The child's descriptors: the plan if there is one, then output, report and confining filter.
+// The child's descriptors: the plan if there is one, then output, report and confining filter, then
+// the sources' socket.
 Result<std::unique_ptr<core::RunningBuilder>> ProcessLauncher::start(
-    Run run, core::BuilderCallbacks callbacks) {
+    Run run, core::BuilderCallbacks callbacks, UniqueFd sources) {
     if (!sandbox_) return sandbox_.error();
     const Status python = check_python(run.python);
     if (!python) return python.error();
@@ -95,11 +99,12 @@ Result<std::unique_ptr<core::RunningBuilder>> ProcessLauncher::start(
     request.passed_fds.push_back(output->get());
     request.passed_fds.push_back(report->write_end.get());
     request.passed_fds.push_back(sandbox_->confining_filter());
+    if (run.sources) request.passed_fds.push_back(run.sources.get());
     request.filter = &sandbox_->launch_filter();
     request.ruleset_fd = ruleset->get();
-    request.max_address_space = options_.max_memory;
+    request.max_address_space = run.max_memory;
     request.max_file_size = run.max_output;
-    request.max_cpu = options_.deadline;
+    request.max_cpu = run.deadline;
     request.niceness = run.in_background ? kBackgroundNiceness : 0;
     Result<SpawnedProcess> process = spawn(request);
     if (!process) return process.error();
@@ -111,14 +116,16 @@ Result<std::unique_ptr<core::RunningBuilder>> ProcessLauncher::start(
     setup.report = std::move(report->read_end);
     setup.error_out = std::move(error_out->read_end);
     setup.python = run.python;
-    setup.deadline = options_.deadline;
+    setup.deadline = run.deadline;
+    setup.sources = std::move(sources);
     return std::unique_ptr<core::RunningBuilder>(
         std::make_unique<BuilderProcess>(loop_, std::move(setup), std::move(callbacks)));
 }
 
 Result<std::unique_ptr<core::RunningBuilder>> ProcessLauncher::launch(
     const core::BuilderJob& job, core::BuilderCallbacks callbacks) {
-    Result<UniqueFd> plan = make_plan(job.plan);
+    // Without a plan the builder writes down what it gets.
+    Result<UniqueFd> plan = job.offered ? create_memfd("pycds-plan") : make_plan(job.plan);
     if (!plan) return plan.error();
     Run run;
     run.python = job.python;
@@ -143,8 +150,25 @@ Result<std::unique_ptr<core::RunningBuilder>> ProcessLauncher::launch(
         run.readable.push_back(std::move(directory));
     }
     run.max_output = options_.max_output;
+    run.max_memory = options_.max_memory;
+    run.deadline = options_.deadline;
     run.in_background = job.in_background;
-    return start(std::move(run), std::move(callbacks));
+    if (!job.offered) return start(std::move(run), std::move(callbacks));
+
+    int ends[2];
+    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) != 0) {
+        return errno_error("cannot make a socket for the sources");
+    }
+    UniqueFd peers(ends[0]);
+    run.sources.reset(ends[1]);
+    for (const int end : ends) let_descriptors_pass(end, false);
+    run.arguments.insert(run.arguments.end(), {"--sources-fd", passed_fd(4)});
+    // A user is in no such hurry that others should notice.
+    run.in_background = true;
+    run.max_memory = std::min(run.max_memory, options_.user_max_memory);
+    run.max_output = std::min(run.max_output, options_.user_max_output);
+    run.deadline = std::min(run.deadline, options_.user_deadline);
+    return start(std::move(run), std::move(callbacks), std::move(peers));
 }
 
 Result<std::unique_ptr<core::RunningBuilder>> ProcessLauncher::launch_planner(
@@ -154,6 +178,8 @@ Result<std::unique_ptr<core::RunningBuilder>> ProcessLauncher::launch_planner(
     run.script = "pycds_plan.py";
     run.arguments = {passed_fd(0), job.python, "system", std::to_string(job.max_pyc_bytes)};
     run.max_output = core::kMaxPlanBytes;
+    run.max_memory = options_.max_memory;
+    run.deadline = options_.deadline;
     // It looks where sys.path leads. Interpreter and directories are root's, and no file is
     // believed.
     run.readable = {"/"};

@@ -18,6 +18,10 @@ struct LauncherOptions {
     std::chrono::seconds deadline{300};       // of wall clock and of CPU time
     uint64_t max_memory = uint64_t{4} << 30;  // bytes of address space
     uint64_t max_output = uint64_t{2} << 30;  // bytes of an image
+    // Of a builder of offered sources, where that is less.
+    std::chrono::seconds user_deadline{120};
+    uint64_t user_max_memory = uint64_t{768} << 20;
+    uint64_t user_max_output = uint64_t{128} << 20;
 };
 
 class ProcessLauncher final : public core::BuilderLauncher {
@@ -44,10 +48,15 @@ class ProcessLauncher final : public core::BuilderLauncher {
         std::vector<std::string> arguments;  // of the script
         UniqueFd plan;                       // passed first, if there is one
         std::vector<std::string> readable;   // paths: sandbox.h
+        UniqueFd sources;                    // passed last, if there is one
         uint64_t max_output = 0;             // bytes
+        uint64_t max_memory = 0;             // bytes
+        std::chrono::seconds deadline{0};
         bool in_background = false;
     };
-    Result<std::unique_ptr<core::RunningBuilder>> start(Run run, core::BuilderCallbacks callbacks);
+    // `sources`: what the peer gets of the socket, if there is one.
+    Result<std::unique_ptr<core::RunningBuilder>> start(Run run, core::BuilderCallbacks callbacks,
+                                                        UniqueFd sources = UniqueFd());
 
     core::EventLoop& loop_;
     LauncherOptions options_;

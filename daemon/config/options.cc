@@ -134,6 +134,9 @@ constexpr OptionInfo kOptions[] = {
      "service has, else none",
      true},
     {"image-budget", "MIB", "bytes of all images together; default 2048", false},
+    {"user-image-budget", "MIB",
+     "bytes of the images of one user, beside those; 0: users have none; default 128", false},
+    {"users-image-budget", "MIB", "bytes of the images of all users together; default 512", false},
     {"build-deadline", "SECONDS", "how long building one image may take; default 300", false},
     {"build-memory", "MIB", "address space of a builder; default 4096", false},
     {"max-connections", "N", "connections of all users together; default 2048", false},
@@ -159,6 +162,8 @@ constexpr uint64_t kMostMib = uint64_t{1} << 30;
 constexpr uint64_t kMost = 1'000'000;
 constexpr NumberOption kNumberOptions[] = {
     {"image-budget", &Options::image_budget_mib, 1, kMostMib},
+    {"user-image-budget", &Options::user_image_budget_mib, 0, kMostMib},
+    {"users-image-budget", &Options::users_image_budget_mib, 0, kMostMib},
     {"build-memory", &Options::build_memory_mib, 64, kMostMib},
     {"max-connections", &Options::max_connections, 8, kMost},
     {"user-connections", &Options::user_connections, 1, kMost},

@@ -19,6 +19,8 @@ struct Options {
     uint32_t build_deadline_s = 300;
     uint64_t build_memory_mib = 4096;
     uint64_t image_budget_mib = 2048;
+    uint64_t user_image_budget_mib = 128;  // 0: users have no images
+    uint64_t users_image_budget_mib = 512;
     // Limits of what one user, or all peers together, may have of the daemon.
     uint64_t max_connections = 2048;
     uint64_t user_connections = 512;

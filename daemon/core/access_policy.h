@@ -19,6 +19,8 @@ class AccessPolicy {
 
     // kPermissionDenied with a text that says who may.
     virtual Status may_build(const PeerIdentity& peer) const = 0;
+    // The same of an image of the peer's own files, whose contents it sends.
+    virtual Status may_build_offered(const PeerIdentity& peer) const = 0;
     // May the peer know of all images, and of what others do?
     virtual bool may_see_all(const PeerIdentity& peer) const = 0;
     // May the peer know that such an image exists?

@@ -1,6 +1,7 @@
 #include "daemon/core/build.h"
 
 #include <algorithm>
+#include <filesystem>
 #include <optional>
 #include <string>
 #include <utility>
@@ -62,6 +63,8 @@ Result<SplitPlan> prepare_plan(int plan, const AccessPolicy& policy, const PeerI
     const Result<std::vector<wire::Domain>> domains = policy.place_sources(peer, python, *paths);
     if (!domains) return domains.error();
     SplitPlan split = split_plan(*paths, *domains, daemon_uid);
+    std::error_code ignored;
+    split.interpreter = std::filesystem::canonical(python, ignored);
     if (split.parts.empty()) {
         return Error{ErrorCode::kInvalidArgument,
                      "nothing to build: none of the " + std::to_string(paths->size()) +
@@ -70,6 +73,16 @@ Result<SplitPlan> prepare_plan(int plan, const AccessPolicy& policy, const PeerI
                          paths->front()};
     }
     return split;
+}
+
+// Nothing is known of the sources before the builder has them, and then only by it.
+Result<SplitPlan> prepare_offered(const AccessPolicy& policy, const PeerIdentity& peer,
+                                        const std::string& python) {
+    const Result<std::vector<wire::Domain>> allowed = policy.place_sources(peer, python, {});
+    if (!allowed) return allowed.error();
+    SplitPlan plan;
+    plan.parts.push_back(user_part(peer.uid));
+    return plan;
 }
 
 }  // namespace
@@ -94,9 +107,11 @@ void Build::start(Ended ended) {
     auto split = std::make_shared<std::optional<Result<SplitPlan>>>();
     auto plan = std::make_shared<UniqueFd>(std::move(plan_));
     services_.worker.post(
-        [split, plan, &policy = services_.policy, peer = peer_, python = request_.python,
+        [split, plan, &policy = services_.policy, peer = peer_, request = request_,
          uid = services_.daemon_uid] {
-            split->emplace(prepare_plan(plan->get(), policy, peer, python, uid));
+            split->emplace(request.offered
+                               ? prepare_offered(policy, peer, request.python)
+                               : prepare_plan(plan->get(), policy, peer, request.python, uid));
         },
         [self = shared_from_this(), split] { self->on_plan(std::move(**split)); });
 }
@@ -106,14 +121,17 @@ void Build::on_plan(Result<SplitPlan> plan) {
     if (!plan) return fail(plan.error());
     parts_ = std::move(plan->parts);
     refused_ = plan->refused;
+    if (parts_.front().domain == wire::Domain::kSystem) {
+        services_.interpreters.insert(plan->interpreter);
+    }
     for (const PlanPart& part : parts_) total_ += part.count;
     if (refused_ != 0) {
         add_counts({{image::left_out_reason_name(image::LeftOutReason::kNotTrusted), refused_}},
                    &left_out_);
     }
-    log_info("build " + std::to_string(number_) + " started: " + std::to_string(total_) +
-             " modules for " + printable(request_.python) + " -O" +
-             std::to_string(request_.optimize) +
+    log_info("build " + std::to_string(number_) + " started: " +
+             (request_.offered ? "a user's" : std::to_string(total_)) + " modules for " +
+             printable(request_.python) + " -O" + std::to_string(request_.optimize) +
              (origin_.by_itself() ? ", by itself" : ", asked by uid " + std::to_string(peer_.uid)));
     launch_next();
 }
@@ -125,23 +143,27 @@ void Build::launch_next() {
     BuilderJob job{
         request_.python, request_.optimize,   part.slot,
         generation_,     part.domain,         part.domain_uid,
-        part.entries,    origin_.by_itself(), request_.for_run ? services_.common_base : 0};
+        part.entries,    origin_.by_itself(), request_.for_run ? services_.common_base : 0,
+        request_.offered};
     // The builder is destroyed with us and calls nobody after that: plain `this` is good.
     Result<std::unique_ptr<RunningBuilder>> running = services_.launcher.launch(
-        job, BuilderCallbacks{[this](uint32_t done, uint32_t) { on_progress(done); },
+        job, BuilderCallbacks{[this](uint32_t done, uint32_t total) { on_progress(done, total); },
                               [this](Result<UniqueFd> output) { on_output(std::move(output)); }});
     if (!running) return fail(running.error());
     running_ = std::move(*running);
+    const std::shared_ptr<ReplySink> sink = sink_.lock();
+    if (request_.offered && sink) sink->sources_wanted(running_->take_sources());
 }
 
-void Build::on_progress(uint32_t done) {
+void Build::on_progress(uint32_t done, uint32_t total) {
     const std::shared_ptr<ReplySink> sink = sink_.lock();
     const uint64_t now = services_.clock.monotonic_ms();
     if (!sink || (last_progress_ms_ != 0 && now - last_progress_ms_ < kProgressIntervalMs)) return;
     last_progress_ms_ = now;
     // What the builder says is a number from outside: it must not move the bar past its end.
-    const uint32_t in_part = std::min(done, parts_[next_part_].count);
-    sink->progress(wire::BuildProgress{done_before_ + in_part, total_});
+    const uint32_t count = request_.offered ? total : parts_[next_part_].count;
+    sink->progress(wire::BuildProgress{done_before_ + std::min(done, count),
+                                       request_.offered ? total : total_});
 }
 
 void Build::on_output(Result<UniqueFd> output) {
@@ -151,7 +173,8 @@ void Build::on_output(Result<UniqueFd> output) {
     PlanPart& part = parts_[next_part_];
     const auto expected = std::make_shared<const ExpectedImage>(
         ExpectedImage{part.slot, generation_, request_.optimize, part.domain, part.domain_uid,
-                      services_.store.limits().max_bytes, std::move(part.entries)});
+                      services_.store.max_bytes_for(part.domain, part.domain_uid),
+                      std::move(part.entries), request_.offered});
     auto imported = std::make_shared<std::optional<Result<ImportedImage>>>();
     auto fd = std::make_shared<UniqueFd>(std::move(*output));
     services_.worker.post(
@@ -166,6 +189,7 @@ void Build::on_imported(Result<ImportedImage> imported) {
     if (over_) return;
     if (!imported) return fail(imported.error());
     imported->image.origin = origin_;
+    if (request_.offered) total_ = imported->image.info.roots + imported->image.info.left_out;
     // An image of nothing is of no use, and must not take the place of a good one.
     if (imported->image.info.roots != 0) images_.push_back(std::move(imported->image));
     add_counts(imported->left_out, &left_out_);

@@ -5,6 +5,8 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <set>
+#include <string>
 #include <vector>
 
 #include "daemon/core/access_policy.h"
@@ -26,6 +28,7 @@ struct BuildServices {
     const AccessPolicy& policy;
     ImageStore& store;
     uid_t daemon_uid;
+    std::set<std::string>& interpreters;  // Service::note_interpreter()
     uint64_t common_base = 0;  // see BuilderJob
 };
 
@@ -33,7 +36,7 @@ struct BuildServices {
 struct BuildOrder {
     PeerIdentity peer;
     wire::BuildRequest request;
-    UniqueFd plan;
+    UniqueFd plan;  // none if the sources are offered
     // Set: the daemon makes it by itself, and it gives way to everything else that the machine has
     // to do.
     Origin origin = {};
@@ -69,7 +72,7 @@ class Build : public std::enable_shared_from_this<Build> {
   private:
     void on_plan(Result<SplitPlan> plan);
     void launch_next();
-    void on_progress(uint32_t done);
+    void on_progress(uint32_t done, uint32_t total);
     void on_output(Result<UniqueFd> output);
     void on_imported(Result<ImportedImage> imported);
     void publish();

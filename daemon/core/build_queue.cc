@@ -59,18 +59,23 @@ bool BuildQueue::make_room(uid_t uid) {
     return true;
 }
 
-bool BuildQueue::runs_one_of(bool administrators) const {
-    return std::any_of(running_.begin(), running_.end(), [&](const Entry& entry) {
-        return accounting_.is_administrator(entry.build->uid()) == administrators;
-    });
+bool BuildQueue::may_start(uid_t uid) const {
+    const auto administrators =
+        std::count_if(running_.begin(), running_.end(), [&](const Entry& entry) {
+            return accounting_.is_administrator(entry.build->uid());
+        });
+    if (accounting_.is_administrator(uid)) return administrators == 0;
+    return running_.size() - static_cast<size_t>(administrators) < kUsersAtOnce &&
+           running(uid) == 0;
 }
 
-// The user whose last start is longest ago; of several builds the first that came.
-std::deque<BuildQueue::Entry>::iterator BuildQueue::next_of(bool administrators) {
+// Of those that may start, one of the user whose last start is longest ago; of several builds the
+// first that came.
+std::deque<BuildQueue::Entry>::iterator BuildQueue::next() {
     auto next = waiting_.end();
     uint64_t longest_ago = 0;
     for (auto at = waiting_.begin(); at != waiting_.end(); ++at) {
-        if (accounting_.is_administrator(at->build->uid()) != administrators) continue;
+        if (!may_start(at->build->uid())) continue;
         const auto started = last_start_.find(at->build->uid());
         const uint64_t start = started == last_start_.end() ? 0 : started->second;
         if (next != waiting_.end() && start >= longest_ago) continue;
@@ -81,13 +86,10 @@ std::deque<BuildQueue::Entry>::iterator BuildQueue::next_of(bool administrators)
 }
 
 void BuildQueue::start_waiting() {
-    for (const bool administrators : {true, false}) {
-        if (runs_one_of(administrators)) continue;
-        const auto next = next_of(administrators);
-        if (next == waiting_.end()) continue;
-        const std::shared_ptr<Build> build = next->build;
-        running_.push_back(std::move(*next));
-        waiting_.erase(next);
+    for (auto at = next(); at != waiting_.end(); at = next()) {
+        const std::shared_ptr<Build> build = at->build;
+        running_.push_back(std::move(*at));
+        waiting_.erase(at);
         if (last_start_.size() >= kMostRemembered) last_start_.clear();
         last_start_[build->uid()] = ++starts_;
         build->start([this, raw = build.get()](Build::End how) { on_ended(raw, how); });

@@ -1,7 +1,7 @@
 // Decides which build runs when. How many there are is the accounting's: each is charged to the uid
-// that asked for it as long as it waits or runs. Of those that wait, the users take turns; and one
-// of an administrator's (accounting.h) runs beside one of the others', so that neither waits for
-// the other.
+// that asked for it as long as it waits or runs. One of an administrator's (accounting.h) runs
+// beside one of each of a few other users, so that nobody waits for another who takes all the time
+// that a build may take; if more users wait, they take turns.
 #pragma once
 
 #include <array>
@@ -19,6 +19,9 @@ namespace pycds::core {
 
 class BuildQueue {
   public:
+    // Of users who are no administrators.
+    static constexpr size_t kUsersAtOnce = 4;
+
     explicit BuildQueue(Accounting& accounting) : accounting_(accounting) {}
     BuildQueue(const BuildQueue&) = delete;
     BuildQueue& operator=(const BuildQueue&) = delete;
@@ -47,8 +50,8 @@ class BuildQueue {
 
     bool make_room(uid_t uid);
     void start_waiting();
-    std::deque<Entry>::iterator next_of(bool administrators);
-    bool runs_one_of(bool administrators) const;
+    std::deque<Entry>::iterator next();
+    bool may_start(uid_t uid) const;
     void on_ended(const Build* build, Build::End how);
 
     Accounting& accounting_;

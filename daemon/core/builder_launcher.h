@@ -27,6 +27,9 @@ struct BuilderJob {
     bool in_background = false;  // nobody waits for it: everything else on the machine goes first
     // The image is for processes that have the interpreter there (image/format.h); 0: elsewhere.
     uint64_t common_base = 0;
+    // There is no plan: the sources come over a socket, RunningBuilder::take_sources(). From somebody
+    // who may mean no good: it has less time and memory.
+    bool offered = false;
 };
 
 // Looks for what an interpreter can import (clients/pycds_plan.py, mode `system`).
@@ -47,6 +50,8 @@ struct BuilderCallbacks {
 class RunningBuilder {
   public:
     virtual ~RunningBuilder() = default;
+    // The other end of the socket of a job with offered sources, once; invalid of any other.
+    virtual UniqueFd take_sources() { return UniqueFd(); }
 };
 
 class BuilderLauncher {

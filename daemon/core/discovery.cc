@@ -40,6 +40,7 @@ class Discovery::Sink final : public ReplySink {
   public:
     explicit Sink(Discovery& discovery) : discovery_(discovery) {}
     void progress(const wire::BuildProgress&) override {}
+    void sources_wanted(UniqueFd) override {}
     void finish(Reply reply) override {
         const auto* error = std::get_if<Error>(&reply.message);
         discovery_.on_built(error == nullptr ? Status(Ok{}) : Status(*error));
@@ -129,6 +130,7 @@ void Discovery::on_found(Found found) {
     found_ = std::move(found.interpreters);
     for (const Error& error : found.refused) report(error);
     for (const std::string& path : found_) {
+        on_.service.note_interpreter(path);
         if (!known_.try_emplace(interpreter_hash(path), path).second) continue;
         log_event(Event::kInterpreterFound, "found the interpreter " + printable(path),
                   {{field::kPython, path}});

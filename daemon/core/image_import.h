@@ -24,6 +24,8 @@ struct ExpectedImage {
     uid_t domain_uid = 0;
     uint64_t max_size = 0;  // bytes
     std::string plan;       // what the builder was given: it may speak of no other paths
+    // Or there was no plan: what it speaks of, only the owner of the files will hear.
+    bool any_paths = false;
 };
 
 struct ImportedImage {

@@ -4,6 +4,7 @@
 #include <set>
 #include <utility>
 
+#include "src/common/base/event.h"
 #include "src/common/base/text.h"
 
 namespace pycds::core {
@@ -55,6 +56,11 @@ Result<std::vector<wire::ImageInfo>> ImageStore::publish(std::vector<NewImage> i
     std::set<ImageKey> replaced;
     for (const NewImage& image : images) {
         const ImageKey key = key_of(image.info);
+        if (is_users(key)) {
+            const Status room = make_room_for_user(key, image.info.size);
+            if (!room) return room.error();
+            continue;
+        }
         const auto old = images_.find(key);
         if (old != images_.end() && same_build(old->second.origin, image.origin)) {
             return Error{ErrorCode::kInvalidArgument,
@@ -77,9 +83,10 @@ Result<std::vector<wire::ImageInfo>> ImageStore::publish(std::vector<NewImage> i
                          ", the budget is " + human_size(limits_.max_bytes) +
                          "; drop an image, build fewer modules or raise image-budget"};
     }
-    if (images_.size() + added > limits_.max_images) {
+    const size_t images_before = images_.size() - users_images_;
+    if (images_before + added > limits_.max_images) {
         return Error{ErrorCode::kUnavailable,
-                     "there are " + std::to_string(images_.size()) + " images, the limit is " +
+                     "there are " + std::to_string(images_before) + " images, the limit is " +
                          std::to_string(limits_.max_images) + "; drop one"};
     }
     std::vector<wire::ImageInfo> infos;
@@ -109,7 +116,8 @@ Status ImageStore::restore(NewImage image, const ImageKeeper* known_to) {
                          "its interpreter has a newer image, " + other.info.id};
         }
     }
-    if (bytes_ + image.info.size > limits_.max_bytes || images_.size() == limits_.max_images) {
+    if (bytes_ + image.info.size > limits_.max_bytes ||
+        images_.size() - users_images_ == limits_.max_images) {
         return Error{ErrorCode::kUnavailable, "the image does not fit into the budget"};
     }
     last_generation_ = std::max(last_generation_, generation);
@@ -120,17 +128,87 @@ Status ImageStore::restore(NewImage image, const ImageKeeper* known_to) {
 
 void ImageStore::put(const ImageKey& key, StoredImage image, const ImageKeeper* known_to) {
     if (const auto old = images_.find(key); old != images_.end()) remove(old);
-    bytes_ += image.info.size;
+    const uint64_t size = image.info.size;
     const StoredImage& kept = images_[key] = std::move(image);
+    if (is_users(key)) {
+        ++users_images_;
+        return;
+    }
+    bytes_ += size;
     for (ImageKeeper* keeper : keepers_) {
         if (keeper != known_to) keeper->keep(kept);
     }
 }
 
-void ImageStore::remove(std::map<ImageKey, StoredImage>::iterator at) {
-    for (ImageKeeper* keeper : keepers_) keeper->forget(at->second);
-    bytes_ -= at->second.info.size;
+void ImageStore::remove(Images::iterator at) {
+    if (is_users(at->first)) {
+        --users_images_;
+    } else {
+        for (ImageKeeper* keeper : keepers_) keeper->forget(at->second);
+        bytes_ -= at->second.info.size;
+    }
     images_.erase(at);
+}
+
+Status ImageStore::make_room_for_user(const ImageKey& key, uint64_t size) {
+    struct Has {
+        uint64_t bytes = 0;
+        std::vector<Images::iterator> images;
+    };
+    // As it will be, with the new image and without the one that it replaces.
+    std::map<uid_t, Has> users;
+    uint64_t bytes = size;
+    size_t count = 1;
+    for (auto at = images_.begin(); at != images_.end(); ++at) {
+        if (!is_users(at->first) || at->first == key) continue;
+        Has& has = users[at->first.domain_uid];
+        has.images.push_back(at);
+        has.bytes += at->second.info.size;
+        bytes += at->second.info.size;
+        ++count;
+    }
+    const uint64_t own_bytes = users[key.domain_uid].bytes + size;
+    if (own_bytes > limits_.user_max_bytes ||
+        users[key.domain_uid].images.size() + 1 > limits_.user_max_images) {
+        return Error{ErrorCode::kUnavailable,
+                     "the images of uid " + std::to_string(key.domain_uid) + " would be " +
+                         std::to_string(users[key.domain_uid].images.size() + 1) + " and have " +
+                         human_size(own_bytes) + "; a user's may be " +
+                         std::to_string(limits_.user_max_images) + " and have " +
+                         human_size(limits_.user_max_bytes) + ": drop one, or build fewer modules"};
+    }
+    std::vector<Images::iterator> victims;
+    while (bytes > limits_.users_max_bytes || count > limits_.users_max_images) {
+        const auto most =
+            std::max_element(users.begin(), users.end(), [](const auto& a, const auto& b) {
+                return a.second.bytes < b.second.bytes;
+            });
+        Has& has = most->second;
+        if (has.bytes <= own_bytes || most->first == key.domain_uid) {
+            return Error{ErrorCode::kUnavailable,
+                         "the images of all users together leave no room for it, and no user has "
+                         "more than uid " +
+                             std::to_string(key.domain_uid) + " would have; try again later"};
+        }
+        const auto oldest =
+            std::min_element(has.images.begin(), has.images.end(), [](auto a, auto b) {
+                return a->second.info.generation < b->second.info.generation;
+            });
+        has.bytes -= (*oldest)->second.info.size;
+        bytes -= (*oldest)->second.info.size;
+        --count;
+        victims.push_back(*oldest);
+        has.images.erase(oldest);
+    }
+    for (const Images::iterator victim : victims) {
+        log_event(Event::kImageDropped,
+                  victim->second.info.id + " dropped: its user has most, and another needs room",
+                  {{field::kImage, victim->second.info.id},
+                   {field::kReason, "another user needs room"},
+                   {field::kUid, std::to_string(victim->first.domain_uid)}});
+        remove(victim);
+    }
+    return Ok{};
 }
 
 StoredImage* ImageStore::find(const ImageKey& key) {

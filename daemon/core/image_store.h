@@ -10,6 +10,7 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -43,11 +44,18 @@ struct ImageLimits {
     uint64_t max_bytes = uint64_t{2} << 30;
     // Few enough that a list of all of them fits one message (wire/framing.h).
     size_t max_images = 128;
+    // Images of users other than the daemon's own have room of their own, beside all that.
+    uint64_t user_max_bytes = uint64_t{128} << 20;
+    size_t user_max_images = 8;
+    uint64_t users_max_bytes = uint64_t{512} << 20;  // of all users together
+    size_t users_max_images = 64;
 };
 
 class ImageStore {
   public:
-    explicit ImageStore(ImageLimits limits) : limits_(limits) {}
+    // `own_uid`: the daemon's. Without one there are no other users.
+    explicit ImageStore(ImageLimits limits, std::optional<uid_t> own_uid = std::nullopt)
+        : limits_(limits), own_uid_(own_uid) {}
     ImageStore(const ImageStore&) = delete;
     ImageStore& operator=(const ImageStore&) = delete;
 
@@ -62,6 +70,9 @@ class ImageStore {
     // with its key, and one that the daemon made by itself also that of those which it made for the
     // same interpreter before that was upgraded, but not that of another interpreter
     // (kInvalidArgument). Returns what is now stored.
+    //
+    // Where users other than the daemon's own have too many images together, the oldest go of the
+    // user with most bytes, unless that is who wants one more. No keeper hears of users' images.
     Result<std::vector<wire::ImageInfo>> publish(std::vector<NewImage> images, uint64_t unix_ms);
 
     // One that an earlier process of this daemon published. Unless there is, or is being built, one
@@ -82,18 +93,31 @@ class ImageStore {
     std::vector<const StoredImage*> all() const;
 
     size_t size() const { return images_.size(); }
-    uint64_t bytes() const { return bytes_; }  // sum of the sizes
+    uint64_t bytes() const { return bytes_; }  // sum of the sizes, but of other users' images
+    // The largest image that may be published there.
+    uint64_t max_bytes_for(wire::Domain domain, uid_t domain_uid) const {
+        return is_users(domain, domain_uid) ? limits_.user_max_bytes : limits_.max_bytes;
+    }
     const ImageLimits& limits() const { return limits_; }
     // Drops nothing: images that are more than this keep others from being published.
-    void set_max_bytes(uint64_t max_bytes) { limits_.max_bytes = max_bytes; }
+    void set_limits(const ImageLimits& limits) { limits_ = limits; }
 
   private:
+    using Images = std::map<ImageKey, StoredImage>;
+
+    bool is_users(wire::Domain domain, uid_t domain_uid) const {
+        return own_uid_ && domain == wire::Domain::kUser && domain_uid != *own_uid_;
+    }
+    bool is_users(const ImageKey& key) const { return is_users(key.domain, key.domain_uid); }
+    Status make_room_for_user(const ImageKey& key, uint64_t size);
     void put(const ImageKey& key, StoredImage image, const ImageKeeper* known_to);
-    void remove(std::map<ImageKey, StoredImage>::iterator at);
+    void remove(Images::iterator at);
 
     ImageLimits limits_;
+    const std::optional<uid_t> own_uid_;
     std::vector<ImageKeeper*> keepers_;
-    std::map<ImageKey, StoredImage> images_;
+    Images images_;
+    size_t users_images_ = 0;  // how many of images_ are other users'
     uint64_t bytes_ = 0;
     uint64_t last_generation_ = 0;
     // What next_generation() returned, first and last of each run: images may be restored when some

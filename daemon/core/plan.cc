@@ -123,10 +123,14 @@ Result<SystemPlan> read_system_plan(int fd) {
     return out;
 }
 
+PlanPart user_part(uid_t uid) {
+    return PlanPart{kUserSlot, wire::Domain::kUser, uid, {}, 0};
+}
+
 SplitPlan split_plan(const std::vector<std::string>& paths,
                      const std::vector<wire::Domain>& domains, uid_t uid) {
     PlanPart system{kSystemSlot, wire::Domain::kSystem, 0, {}, 0};
-    PlanPart user{kUserSlot, wire::Domain::kUser, uid, {}, 0};
+    PlanPart user = user_part(uid);
     SplitPlan out;
     for (size_t i = 0; i < paths.size(); ++i) {
         switch (domains[i]) {

@@ -49,7 +49,11 @@ struct PlanPart {
 struct SplitPlan {
     std::vector<PlanPart> parts;
     uint32_t refused = 0;  // sources that may go nowhere
+    std::string interpreter;  // its path without symbolic links
 };
+
+// A part without sources for the images of one uid.
+PlanPart user_part(uid_t uid);
 
 // `domains[i]` says where `paths[i]` may go. What may go nowhere is only counted: an image tells
 // whoever may map it the paths that it knows of. `uid` is that of the user domain.

@@ -23,6 +23,8 @@ class ReplySink {
     // A BuildProgress; may be lost if the peer does not keep up. Must not call the service: it is
     // in the middle of something.
     virtual void progress(const wire::BuildProgress& progress) = 0;
+    // A SourcesReply with this socket. Must not call the service either.
+    virtual void sources_wanted(UniqueFd socket) = 0;
     // The last reply to the build. Never called from inside Service::handle().
     virtual void finish(Reply reply) = 0;
 };

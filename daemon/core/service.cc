@@ -14,18 +14,25 @@ Reply reply_with(wire::Reply message) {
     return Reply{std::move(message), {}};
 }
 
+Status check_level(const wire::BuildRequest& request) {
+    if (request.optimize <= 2) return Ok{};
+    return Error{ErrorCode::kInvalidArgument,
+                 "no such optimisation level: " + std::to_string(request.optimize)};
+}
+
 }  // namespace
 
 Service::Service(const ServiceDependencies& dependencies, ServiceOptions options)
     : options_(std::move(options)),
       accounting_(options_.quotas, options_.daemon_uid),
-      store_(options_.images),
+      store_(options_.images, options_.daemon_uid),
       build_services_{dependencies.clock,
                       dependencies.worker,
                       dependencies.launcher,
                       dependencies.policy,
                       store_,
                       options_.daemon_uid,
+                      interpreters_,
                       0},
       queue_(accounting_),
       started_ms_(dependencies.clock.monotonic_ms()) {}
@@ -80,6 +87,7 @@ Reply Service::attach(const PeerIdentity& peer, const wire::AttachRequest& reque
 std::optional<Reply> Service::build(const PeerIdentity& peer, const wire::BuildRequest& request,
                                     std::vector<UniqueFd> fds,
                                     const std::shared_ptr<ReplySink>& sink) {
+    if (request.offered) return build_offered(peer, request, sink);
     const Status allowed = build_services_.policy.may_build(peer);
     if (!allowed) return reply_with(allowed.error());
     if (fds.size() != 1) {
@@ -87,13 +95,36 @@ std::optional<Reply> Service::build(const PeerIdentity& peer, const wire::BuildR
                                 "a build request carries one descriptor, its plan; this one has " +
                                     std::to_string(fds.size())});
     }
-    if (request.optimize > 2) {
-        return reply_with(Error{ErrorCode::kInvalidArgument,
-                                "no such optimisation level: " + std::to_string(request.optimize)});
-    }
+    const Status level = check_level(request);
+    if (!level) return reply_with(level.error());
     const Status plan = check_plan_fd(fds[0].get());
     if (!plan) return reply_with(plan.error());
     const Status accepted = submit(BuildOrder{peer, request, std::move(fds[0])}, sink);
+    if (!accepted) return reply_with(accepted.error());
+    return std::nullopt;
+}
+
+std::optional<Reply> Service::build_offered(const PeerIdentity& peer,
+                                                  const wire::BuildRequest& request,
+                                                  const std::shared_ptr<ReplySink>& sink) {
+    const Status allowed = build_services_.policy.may_build_offered(peer);
+    if (!allowed) return reply_with(allowed.error());
+    if (store_.limits().user_max_bytes == 0) {
+        return reply_with(Error{ErrorCode::kPermissionDenied,
+                                "this daemon makes no images of users' own files "
+                                "(user-image-budget); a daemon of your own does: pycdsd --user"});
+    }
+    const Status level = check_level(request);
+    if (!level) return reply_with(level.error());
+    // Even to look at a path can take as long as who made it likes.
+    if (!interpreters_.contains(request.python)) {
+        return reply_with(
+            Error{ErrorCode::kPermissionDenied,
+                  "users' images are made with interpreters that the system's are made with, and " +
+                      printable(request.python.substr(0, 256)) +
+                      " is none of them; a daemon of your own, pycdsd --user, takes any"});
+    }
+    const Status accepted = submit(BuildOrder{peer, request, UniqueFd()}, sink);
     if (!accepted) return reply_with(accepted.error());
     return std::nullopt;
 }

@@ -9,6 +9,7 @@
 
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -66,6 +67,10 @@ class Service {
     // those are made for from now on.
     void set_common_base(uint64_t base) { build_services_.common_base = base; }
 
+    // The system's images are made with it: users may have theirs made with it too. An absolute path
+    // without symbolic links. No other is looked at on a user's word.
+    void note_interpreter(const std::string& python) { interpreters_.insert(python); }
+
     // For StatusReply.
     void set_connections(size_t connections) { connections_ = connections; }
 
@@ -76,6 +81,9 @@ class Service {
     Reply attach(const PeerIdentity& peer, const wire::AttachRequest& request);
     std::optional<Reply> build(const PeerIdentity& peer, const wire::BuildRequest& request,
                                std::vector<UniqueFd> fds, const std::shared_ptr<ReplySink>& sink);
+    std::optional<Reply> build_offered(const PeerIdentity& peer,
+                                             const wire::BuildRequest& request,
+                                             const std::shared_ptr<ReplySink>& sink);
     Status submit(BuildOrder order, const std::shared_ptr<ReplySink>& sink);
     Reply list(const PeerIdentity& peer) const;
     Reply status(const PeerIdentity& peer);
@@ -92,6 +100,7 @@ class Service {
     const ServiceOptions options_;
     Accounting accounting_;
     ImageStore store_;
+    std::set<std::string> interpreters_;
     BuildServices build_services_;
     BuildQueue queue_;
     const uint64_t started_ms_;

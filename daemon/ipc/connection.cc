@@ -255,6 +255,13 @@ void Connection::progress(const wire::BuildProgress& progress) {
     send_message(socket_.get(), packet.data(), packet.size(), nullptr, 0, MSG_DONTWAIT);
 }
 
+void Connection::sources_wanted(UniqueFd socket) {
+    if (closed_ || outgoing_) return;
+    send(core::Reply{wire::Reply{wire::SourcesReply{}},
+                     {std::make_shared<const UniqueFd>(std::move(socket))}});
+    if (outgoing_) wait();
+}
+
 void Connection::finish(core::Reply reply) {
     if (closed_) return;
     building_ = false;

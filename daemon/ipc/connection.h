@@ -53,6 +53,7 @@ class Connection final : public core::ReplySink, public std::enable_shared_from_
 
     // ReplySink
     void progress(const wire::BuildProgress& progress) override;
+    void sources_wanted(UniqueFd socket) override;
     void finish(core::Reply reply) override;
 
   private:

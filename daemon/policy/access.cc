@@ -21,6 +21,12 @@ Status Access::may_build(const PeerIdentity& peer) const {
                      "; a daemon of your own is started with: pycdsd --user"};
 }
 
+Status Access::may_build_offered(const PeerIdentity& peer) const {
+    constexpr uid_t kOverflowUid = 65534;
+    if (options_.user_mode || peer.elsewhere || peer.uid == kOverflowUid) return may_build(peer);
+    return Ok{};
+}
+
 bool Access::may_map(const PeerIdentity& peer, wire::Domain domain, uid_t domain_uid) const {
     switch (domain) {
         case wire::Domain::kSystem: return true;

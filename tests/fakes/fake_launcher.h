@@ -29,7 +29,7 @@ class FakeLauncher final : public core::BuilderLauncher {
         if (refusal) return *refusal;
         started.push_back(Started{job, std::move(callbacks)});
         return std::unique_ptr<core::RunningBuilder>(
-            std::make_unique<Running>(started.back().alive));
+            std::make_unique<Running>(started.back().alive, job.offered));
     }
 
     Result<std::unique_ptr<core::RunningBuilder>> launch_planner(
@@ -37,7 +37,7 @@ class FakeLauncher final : public core::BuilderLauncher {
         if (refusal) return *refusal;
         planners.push_back(Planner{job, std::move(callbacks)});
         return std::unique_ptr<core::RunningBuilder>(
-            std::make_unique<Running>(std::make_shared<bool>(true)));
+            std::make_unique<Running>(std::make_shared<bool>(true), false));
     }
 
     // The planner that was started last ends with this output.
@@ -84,13 +84,19 @@ class FakeLauncher final : public core::BuilderLauncher {
   private:
     class Running final : public core::RunningBuilder {
       public:
-        explicit Running(std::shared_ptr<bool> alive) : alive_(std::move(alive)) {}
+        Running(std::shared_ptr<bool> alive, bool offered)
+            : alive_(std::move(alive)), offered_(offered) {}
         Running(const Running&) = delete;
         Running& operator=(const Running&) = delete;
         ~Running() override { *alive_ = false; }
+        // Any descriptor will do.
+        UniqueFd take_sources() override {
+            return UniqueFd(offered_ ? open("/dev/null", O_RDONLY | O_CLOEXEC) : -1);
+        }
 
       private:
         std::shared_ptr<bool> alive_;
+        bool offered_;
     };
 };
 

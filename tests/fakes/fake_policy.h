@@ -16,6 +16,9 @@ class FakePolicy final : public core::AccessPolicy {
     Status may_build(const PeerIdentity& peer) const override {
         return everybody_builds ? Status(Ok{}) : real_.may_build(peer);
     }
+    Status may_build_offered(const PeerIdentity& peer) const override {
+        return real_.may_build_offered(peer);
+    }
     bool may_see_all(const PeerIdentity& peer) const override { return real_.may_see_all(peer); }
     bool may_see(const PeerIdentity& peer, wire::Domain domain, uid_t uid) const override {
         return real_.may_see(peer, domain, uid);

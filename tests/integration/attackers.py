@@ -39,10 +39,57 @@ def ordinary_request(python, environment, directory):
     return request
 
 
-def build_request(python="/usr/bin/python3"):
+def build_request(python="/usr/bin/python3", more=b""):
     name = python.encode()
-    body = b"\x0a" + bytes([len(name)]) + name
+    body = b"\x0a" + bytes([len(name)]) + name + more
     return b"\x12" + bytes([len(body)]) + body
+
+
+def source(path, pyc):
+    """What says that the .pyc of a source is that file (client/builder/PROTOCOL.md)."""
+    with open(pyc, "rb") as file:
+        data = file.read()
+    its, own = os.stat(path), os.stat(pyc)
+    return b"\0" + path.encode() + b"\0" + struct.pack(
+        "=QQQqqqQ", own.st_dev, own.st_ino, own.st_size, own.st_mtime_ns, own.st_ctime_ns, its.st_mtime_ns,
+        its.st_size) + data
+
+
+@contextlib.contextmanager
+def offering(path, python):
+    """Asks for an image of one's own files; gives the connection and the socket to the builder, or None
+    and the daemon's last answer."""
+    with contextlib.closing(socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)) as connection:
+        connection.settimeout(60)
+        connection.connect(path)
+        connection.send(build_request(python, b"\x20\x01"))
+        answer, fds, _, _ = socket.recv_fds(connection, 65536, 1)
+        if not fds:
+            yield None, answer
+            return
+        with contextlib.closing(socket.socket(fileno=fds[0])) as builder:
+            yield connection, builder
+
+
+def last_answer(connection):
+    answer = b"?"
+    while answer[:1] not in (b"\x0a", b"\x1a", b""):
+        answer = connection.recv(65536)
+    return answer
+
+
+def offer(path, python, parts):
+    """Offers what `parts` have, bytes and descriptors, and returns the daemon's last answer."""
+    with offering(path, python) as (connection, builder):
+        if connection is None:
+            return builder
+        with contextlib.suppress(OSError):
+            for data, descriptors in parts:
+                # Since Linux 6.16 the kernel takes none.
+                with contextlib.suppress(PermissionError):
+                    socket.send_fds(builder, [data], descriptors)
+            builder.shutdown(socket.SHUT_WR)
+        return last_answer(connection)
 
 
 class Peer:
@@ -204,6 +251,30 @@ def builder(peer):
         connection.close()
 
 
+def offerer(peer):
+    """asks for images of its own files as fast as it can, and offers nonsense or nothing"""
+    python = os.path.realpath("/usr/bin/python3")
+    held = []
+    while peer.goes_on():
+        connection = peer.connect()
+        if not connection:
+            continue
+        peer.send(connection, build_request(python, b"\x20\x01"))
+        fds = []
+        if select.select([connection], [], [], 1)[0]:
+            with contextlib.suppress(OSError):
+                data, fds, _, _ = socket.recv_fds(connection, 65536, 8)
+                peer.count("offers" if fds else "hung up" if not data else "refused")
+        for fd in fds:
+            builder = socket.socket(fileno=fd)
+            builder.setblocking(False)
+            if peer.counts["offers"] % 2 == 0:
+                peer.send(builder, b"\0/x.py\0" + bytes(60000))
+            held.append(builder)
+        held.append(connection)
+        held = held[-8:]
+
+
 def lingering(peer):
     """sends a descriptor that takes a minute to close to a daemon that is stopped, and is gone"""
     with contextlib.closing(socket.socket()) as listener:
@@ -254,7 +325,7 @@ def victim(peer):
         peer.counts["p%d_us" % percent] = took[min(len(took) - 1, len(took) * percent // 100)]
 
 
-ATTACKS = (storm, silent, deaf, flood, huge, builder)
+ATTACKS = (storm, silent, deaf, flood, huge, builder, offerer)
 KINDS = {kind.__name__: kind for kind in ATTACKS + (lingering, victim)}
 
 

@@ -111,6 +111,12 @@ class Tenants(harness.PythonCase):
         self.assertEqual(builder.get("built", 0), 0)
         self.settles()
 
+    def test_flood_of_offers(self):
+        victim, _ = self.under("offerer")
+        self.assert_not_concerned(victim)
+        self.settles()
+        harness.wait_until(lambda: self.daemon.ctl_json("status")["builds_running"] == 0, "no build runs")
+
     def test_all_at_once(self):
         victim, _ = self.under(*(attack.__name__ for attack in attackers.ATTACKS))
         self.assert_not_concerned(victim)
@@ -118,12 +124,16 @@ class Tenants(harness.PythonCase):
 
     @unittest.skipIf(VICTIM == 0, "there is but one user here")
     def test_who_may_not_build_is_told_who_may(self):
+        """Whose uid the kernel gives to all whom it does not know has no images (access.h)."""
         def be():
             os.setgid(VICTIM)
             os.setuid(VICTIM)
+        own = os.path.join(self.daemon.directory, "own.py")
+        with open(own, "w"):
+            os.chown(own, VICTIM, VICTIM)
         answer = subprocess.run(
-            [PYCDSCTL, "--socket", self.daemon.socket, "build", "--python", harness.PYTHON, "json"],
-            env=clean_environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, preexec_fn=be,
+            [PYCDSCTL, "--socket", self.daemon.socket, "build", "--python", harness.PYTHON, "own"],
+            env=clean_environment(PYTHONPATH=self.daemon.directory), stdout=subprocess.PIPE, stderr=subprocess.PIPE, preexec_fn=be,
             universal_newlines=True, check=False)
         self.assertEqual(answer.returncode, 4, answer.stderr)
         self.assertRegex(answer.stderr, "only root .*may build images with this daemon")

@@ -26,6 +26,7 @@ struct BuildRequest {
     std::string python;
     uint32_t optimize = 0;
     bool for_run = false;
+    bool offered = false;
 };
 struct ListRequest {};
 struct StatusRequest {};
@@ -95,8 +96,9 @@ struct FetchReply {
 struct LayoutReply {
     uint64_t common_base = 0;
 };
+struct SourcesReply {};
 using Reply = std::variant<Error, AttachReply, BuildReply, ListReply, StatusReply, DropReply,
-                           FetchReply, BuildProgress, LayoutReply>;
+                           FetchReply, BuildProgress, LayoutReply, SourcesReply>;
 
 // Bytes of one packet. The result may exceed kMaxMessageSize if the strings in it are long enough;
 // whoever sends checks.

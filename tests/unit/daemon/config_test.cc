@@ -50,7 +50,8 @@ TEST(CommandLine, AUsersDaemonListensInItsRuntimeDirectory) {
 TEST(CommandLine, TakesEveryOption) {
     const Result<CommandLine> line =
         parse({"--socket", "/s", "--clients", "/c", "--build-deadline", "7", "--build-memory",
-               "100", "--image-budget", "200", "--verbose", "--discover", "false", "--interpreter",
+               "100", "--image-budget", "200", "--user-image-budget", "0", "--users-image-budget",
+               "9", "--verbose", "--discover", "false", "--interpreter",
                "/p", "--interpreter", "/q", "--cache", "/k"});
     ASSERT_TRUE(line.ok());
     EXPECT_EQ(line->options.socket, "/s");
@@ -58,6 +59,8 @@ TEST(CommandLine, TakesEveryOption) {
     EXPECT_EQ(line->options.build_deadline_s, 7u);
     EXPECT_EQ(line->options.build_memory_mib, 100u);
     EXPECT_EQ(line->options.image_budget_mib, 200u);
+    EXPECT_EQ(line->options.user_image_budget_mib, 0u);
+    EXPECT_EQ(line->options.users_image_budget_mib, 9u);
     EXPECT_TRUE(line->options.verbose);
     EXPECT_FALSE(line->options.discovers());
     EXPECT_EQ(line->options.interpreters, (std::vector<std::string>{"/p", "/q"}));
@@ -147,8 +150,8 @@ TEST(ConfigFile, AnErrorNamesFileAndLine) {
     };
     EXPECT_EQ(message("verbose = true\nsoket = /s\n"),
               "/etc/x.conf:2: no such option: 'soket'; the options are socket, user, clients, "
-              "discover, interpreter, cache, image-budget, build-deadline, build-memory, "
-              "max-connections, "
+              "discover, interpreter, cache, image-budget, user-image-budget, "
+              "users-image-budget, build-deadline, build-memory, max-connections, "
               "user-connections, user-descriptors, user-requests, user-builds, patience, verbose");
     EXPECT_EQ(message("\n\nverbose\n"), "/etc/x.conf:3: expected name = value, not 'verbose'");
     EXPECT_EQ(message("verbose = perhaps"),

@@ -57,11 +57,11 @@ TEST(ImageStore, ANewImageReplacesTheOneOfItsKey) {
 TEST(ImageStore, AnotherBudgetIsForWhatComes) {
     ImageStore store({1000, 10});
     ASSERT_TRUE(publish(store, image(store, 1, 600)).ok());
-    store.set_max_bytes(500);
+    store.set_limits({500, 10});
     EXPECT_EQ(store.size(), 1u) << "what is there stays";
     EXPECT_FALSE(publish(store, image(store, 2, 1)).ok());
     EXPECT_TRUE(publish(store, image(store, 1, 400)).ok()) << "in its place";
-    store.set_max_bytes(2000);
+    store.set_limits({2000, 10});
     EXPECT_TRUE(publish(store, image(store, 2, 1600)).ok());
 }
 
@@ -215,6 +215,113 @@ TEST(ImageStore, AnImageOfBeforeTheUpgradeDoesNotComeBack) {
         << "nothing would ever replace it";
     EXPECT_TRUE(store.restore(kept(3, 3, {8, 1}), nullptr).ok()) << "another interpreter's";
     EXPECT_TRUE(store.restore(kept(4, 4), nullptr).ok());
+}
+
+class UsersImages : public testing::Test {
+  protected:
+    static constexpr uid_t kDaemon = 500;
+
+    // A user's may be 3 and have 100; all users' 6 and 200.
+    static ImageLimits limits() {
+        ImageLimits out;
+        out.max_bytes = 50;
+        out.max_images = 2;
+        out.user_max_bytes = 100;
+        out.user_max_images = 3;
+        out.users_max_bytes = 200;
+        out.users_max_images = 6;
+        return out;
+    }
+
+    Result<std::vector<wire::ImageInfo>> publish_of(uid_t uid, uint8_t identity, uint64_t size) {
+        return publish(store_, image(store_, identity, size, wire::Domain::kUser, uid));
+    }
+    bool has(uid_t uid, uint8_t identity) {
+        return store_.find(key(identity, wire::Domain::kUser, uid)) != nullptr;
+    }
+
+    ImageStore store_{limits(), kDaemon};
+};
+
+TEST_F(UsersImages, HaveRoomOfTheirOwn) {
+    ASSERT_TRUE(publish(store_, image(store_, 1, 25)).ok());
+    ASSERT_TRUE(publish_of(kDaemon, 1, 25).ok());
+    EXPECT_TRUE(publish_of(1000, 1, 100).ok()) << "the others' room is full";
+    EXPECT_EQ(store_.bytes(), 50u);
+    EXPECT_EQ(store_.size(), 3u);
+    EXPECT_FALSE(publish(store_, image(store_, 2, 1)).ok());
+    EXPECT_FALSE(publish_of(kDaemon, 2, 1).ok()) << "who runs the daemon is no other user";
+    EXPECT_EQ(store_.max_bytes_for(wire::Domain::kSystem, 0), 50u);
+    EXPECT_EQ(store_.max_bytes_for(wire::Domain::kUser, kDaemon), 50u);
+    EXPECT_EQ(store_.max_bytes_for(wire::Domain::kUser, 1000), 100u);
+}
+
+TEST_F(UsersImages, OneUserHasNoMoreThanHisRoom) {
+    ASSERT_TRUE(publish_of(1000, 1, 60).ok());
+    const auto bytes = publish_of(1000, 2, 41);
+    ASSERT_FALSE(bytes.ok());
+    EXPECT_EQ(bytes.error().code, ErrorCode::kUnavailable);
+    EXPECT_NE(bytes.error().message.find("uid 1000"), std::string::npos);
+    EXPECT_TRUE(publish_of(1000, 1, 100).ok()) << "in its place";
+    ASSERT_TRUE(publish_of(1000, 1, 1).ok());
+    ASSERT_TRUE(publish_of(1000, 2, 1).ok());
+    ASSERT_TRUE(publish_of(1000, 3, 1).ok());
+    EXPECT_FALSE(publish_of(1000, 4, 1).ok());
+    EXPECT_TRUE(publish_of(1001, 4, 1).ok());
+    EXPECT_EQ(store_.drop_if([](const StoredImage& stored) { return stored.info.identity[0] == 3; }), 1u);
+    EXPECT_TRUE(publish_of(1000, 4, 1).ok());
+}
+
+TEST_F(UsersImages, WhoHasMostGivesWayToAnotherWithHisOldest) {
+    ASSERT_TRUE(publish_of(1000, 1, 50).ok());
+    ASSERT_TRUE(publish_of(1000, 2, 50).ok());
+    ASSERT_TRUE(publish_of(1001, 1, 80).ok());
+    ASSERT_TRUE(publish_of(1002, 1, 30).ok());
+    EXPECT_FALSE(has(1000, 1));
+    EXPECT_TRUE(has(1000, 2));
+    EXPECT_TRUE(has(1001, 1));
+    // Two go if one is not enough, of whoever has most at the time.
+    ASSERT_TRUE(publish_of(1003, 1, 40).ok());
+    ASSERT_TRUE(publish_of(1004, 1, 10).ok());
+    EXPECT_FALSE(has(1001, 1));
+    EXPECT_TRUE(has(1000, 2));
+    EXPECT_EQ(store_.size(), 4u);
+}
+
+TEST_F(UsersImages, WhoWouldHaveMostHimselfGetsNoMore) {
+    ASSERT_TRUE(publish_of(1000, 1, 70).ok());
+    ASSERT_TRUE(publish_of(1001, 1, 70).ok());
+    ASSERT_TRUE(publish_of(1002, 1, 60).ok());
+    EXPECT_FALSE(publish_of(1003, 1, 70).ok());
+    EXPECT_FALSE(publish_of(1002, 2, 40).ok());
+    EXPECT_EQ(store_.size(), 3u) << "and nobody has lost any";
+    EXPECT_TRUE(publish_of(1003, 1, 10).ok());
+    EXPECT_FALSE(has(1000, 1)) << "of two who have most it is one";
+}
+
+TEST_F(UsersImages, TheNumberOfAllIsLimitedToo) {
+    for (uint8_t identity = 1; identity <= 3; ++identity) {
+        ASSERT_TRUE(publish_of(1000, identity, 2).ok());
+        ASSERT_TRUE(publish_of(1001, identity, 3).ok());
+    }
+    EXPECT_TRUE(publish_of(1002, 1, 1).ok());
+    EXPECT_FALSE(has(1001, 1));
+    EXPECT_EQ(store_.size(), 6u);
+}
+
+TEST_F(UsersImages, NoKeeperHearsOfThem) {
+    struct Keeper final : ImageKeeper {
+        void keep(const StoredImage&) override { ++kept; }
+        void forget(const StoredImage&) override { ++forgotten; }
+        int kept = 0;
+        int forgotten = 0;
+    } keeper;
+    store_.add_keeper(&keeper);
+    ASSERT_TRUE(publish_of(1000, 1, 1).ok());
+    ASSERT_TRUE(publish_of(kDaemon, 1, 1).ok());
+    EXPECT_EQ(store_.drop_if([](const StoredImage&) { return true; }), 2u);
+    EXPECT_EQ(keeper.kept, 1);
+    EXPECT_EQ(keeper.forgotten, 1);
 }
 
 }  // namespace

@@ -29,6 +29,21 @@ TEST(Access, RootAndTheDaemonsUserBuild) {
     EXPECT_NE(refused.error().message.find("pycdsd --user"), std::string::npos);
 }
 
+TEST(Access, EverybodyBuildsFromWhatHeOffersForHimself) {
+    const Access access({kDaemon, false});
+    for (const uid_t uid : {uid_t{0}, kDaemon, kAlice}) {
+        EXPECT_TRUE(access.may_build_offered(peer(uid)).ok());
+        PeerIdentity inside = peer(uid);
+        inside.elsewhere = true;
+        EXPECT_FALSE(access.may_build_offered(inside).ok());
+    }
+    // Of many users the kernel says that they are this one.
+    EXPECT_FALSE(access.may_build_offered(peer(65534)).ok());
+    const Access users({kAlice, true});
+    EXPECT_TRUE(users.may_build_offered(peer(kAlice)).ok());
+    EXPECT_FALSE(users.may_build_offered(peer(kBob)).ok());
+}
+
 TEST(Access, NobodyMapsAnotherUidsImage) {
     const Access access({kDaemon, false});
     for (const uid_t uid : {uid_t{0}, kDaemon, kAlice, kBob}) {

@@ -1,140 +1,8 @@
-// The service with a clock, a worker and a builder that the test plays.
-#include "daemon/core/service.h"
-
-#include <gtest/gtest.h>
-#include <unistd.h>
-
-#include "src/common/image/format.h"
-#include "src/common/os/sealed_memfd.h"
-#include "tests/fakes/fake_clock.h"
-#include "tests/fakes/fake_launcher.h"
-#include "tests/fakes/fake_policy.h"
-#include "tests/fakes/fake_sink.h"
-#include "tests/fakes/fake_worker.h"
-#include "tests/fakes/tiny_image.h"
-#include "tests/unit/daemon/attach_request.h"
+// What the service answers.
+#include "tests/unit/daemon/service_fixture.h"
 
 namespace pycds::core {
 namespace {
-
-using test::attach_request;
-
-using namespace std::string_literals;
-
-constexpr uid_t kDaemon = 500;
-constexpr uid_t kAlice = 1000;
-constexpr uid_t kBob = 1001;
-
-PeerIdentity peer(uid_t uid) {
-    return PeerIdentity{uid, uid, 1};
-}
-
-class ServiceTest : public testing::Test {
-  protected:
-    static ServiceOptions options() {
-        ServiceOptions out;
-        out.daemon_uid = kDaemon;
-        out.pid = 42;
-        out.version = "1.2.3";
-        out.quotas.builds = {2, 3};
-        return out;
-    }
-
-    template <typename Expected>
-    Expected ask(uid_t uid, const wire::Request& request, std::vector<UniqueFd> fds = {}) {
-        std::optional<Reply> reply = service_.handle(peer(uid), request, std::move(fds), sink_);
-        EXPECT_TRUE(reply.has_value());
-        if (!reply || !std::holds_alternative<Expected>(reply->message)) {
-            ADD_FAILURE() << "another reply";
-            return {};
-        }
-        fds_ = std::move(reply->fds);
-        return std::get<Expected>(reply->message);
-    }
-
-    std::vector<UniqueFd> plan(const std::string& bytes) {
-        Result<UniqueFd> fd = create_memfd("plan");
-        EXPECT_TRUE(fd.ok());
-        EXPECT_EQ(write(fd->get(), bytes.data(), bytes.size()), static_cast<ssize_t>(bytes.size()));
-        std::vector<UniqueFd> out;
-        out.push_back(std::move(*fd));
-        return out;
-    }
-
-    // Asks for a build; it must be accepted.
-    std::shared_ptr<fakes::FakeSink> build(uid_t uid, const std::string& paths) {
-        auto sink = std::make_shared<fakes::FakeSink>();
-        const std::optional<Reply> reply = service_.handle(
-            peer(uid), wire::BuildRequest{"/usr/bin/python3", 0}, plan(paths), sink);
-        EXPECT_FALSE(reply.has_value());
-        worker_.run_all();
-        return sink;
-    }
-
-    // The image that the builder was asked for last.
-    static fakes::TinyImageOptions tiny(const BuilderJob& job) {
-        fakes::TinyImageOptions out;
-        out.generation = job.generation;
-        out.base = image::requested_base_of_slot(job.slot);
-        out.first_co_version = image::first_co_version_of_slot(job.slot);
-        out.identity.optimize = static_cast<uint8_t>(job.optimize);
-        // The first path of the plan is a root, every other one is left out.
-        out.paths.emplace();
-        out.left_out.clear();
-        for (std::string_view rest = job.plan; !rest.empty();) {
-            const std::string path(rest.substr(0, rest.find('\0')));
-            if (out.paths->empty()) {
-                out.paths->push_back(path);
-            } else {
-                out.left_out.push_back({path, image::LeftOutReason::kNoPyc});
-            }
-            rest.remove_prefix(path.size() + 1);
-        }
-        if (job.domain == wire::Domain::kUser) {
-            out.domain = image::DomainKind::kUser;
-            out.uid = job.domain_uid;
-        }
-        return out;
-    }
-
-    void finish_builder() {
-        launcher_.exit_with(fakes::make_tiny_image(tiny(launcher_.started.back().job)));
-        worker_.run_all();
-    }
-
-    // It makes an image of nothing.
-    void finish_builder_with_nothing(image::LeftOutReason reason) {
-        fakes::TinyImageOptions options = tiny(launcher_.started.back().job);
-        for (const std::string& path : *options.paths) options.left_out.push_back({path, reason});
-        options.paths->clear();
-        launcher_.exit_with(fakes::make_tiny_image(options));
-        worker_.run_all();
-    }
-
-    // A system image and one of the daemon's own uid.
-    void publish_both() {
-        const auto sink = build(kDaemon, "/system/a.py\0/user/b.py\0"s);
-        finish_builder();
-        finish_builder();
-        ASSERT_TRUE(sink->last.has_value());
-        ASSERT_TRUE(std::holds_alternative<wire::BuildReply>(sink->last->message));
-    }
-
-    static const Error& error_of(const fakes::FakeSink& sink) {
-        static const Error none{ErrorCode::kSystem, "(no error)"};
-        if (!sink.last) return none;
-        const Error* error = std::get_if<Error>(&sink.last->message);
-        return error == nullptr ? none : *error;
-    }
-
-    fakes::FakeClock clock_;
-    fakes::FakeWorker worker_;
-    fakes::FakeLauncher launcher_;
-    fakes::FakePolicy policy_{kDaemon};
-    Service service_{{clock_, worker_, launcher_, policy_}, options()};
-    std::shared_ptr<fakes::FakeSink> sink_ = std::make_shared<fakes::FakeSink>();
-    std::vector<std::shared_ptr<const UniqueFd>> fds_;
-};
 
 TEST_F(ServiceTest, WithoutImagesAnAttachIsAnsweredWithNone) {
     EXPECT_TRUE(ask<wire::AttachReply>(kAlice, attach_request()).images.empty());
@@ -372,23 +240,42 @@ TEST_F(ServiceTest, BuildsRunOneAfterTheOther) {
 
 TEST_F(ServiceTest, UsersTakeTurnsAndRootsBuildsWaitForNobody) {
     policy_.everybody_builds = true;
-    const auto alices = build(kAlice, "/system/a1.py\0"s);
-    const auto alices_second = build(kAlice, "/system/a2.py\0"s);
+    QuotaLimits limits = options().quotas;
+    limits.builds = {2, 9};
+    service_.accounting().set_limits(limits);
+    const auto ask_for = [&](uid_t uid, const std::string& path) {
+        return build(uid, path + std::string(1, '\0'));
+    };
+    const auto paths = [&] {
+        std::vector<std::string> out;
+        for (const auto& started : launcher_.started) out.emplace_back(started.job.plan.c_str());
+        return out;
+    };
+    const auto alices = ask_for(kAlice, "/system/a1");
+    const auto alices_second = ask_for(kAlice, "/system/a2");
     EXPECT_NE(ask<Error>(kAlice, wire::BuildRequest{"/p", 0}, plan("/system/a3\0"s))
                   .message.find("2 builds of uid 1000"),
               std::string::npos);
-    const auto bobs = build(kBob, "/system/b.py\0"s);
-    ASSERT_EQ(launcher_.started.size(), 1u);
-    finish_builder();
-    ASSERT_EQ(launcher_.started.size(), 2u);
-    EXPECT_EQ(launcher_.started[1].job.plan, "/system/b.py\0"s) << "though Alice's came first";
-    const auto roots = build(0, "/system/r.py\0"s);
-    ASSERT_EQ(launcher_.started.size(), 3u) << "beside Bob's";
-    EXPECT_EQ(launcher_.started[2].job.plan, "/system/r.py\0"s);
+    const auto bobs = ask_for(kBob, "/system/b");
+    using Paths = std::vector<std::string>;
+    EXPECT_EQ(paths(), (Paths{"/system/a1", "/system/b"})) << "one of each";
+    const auto third = ask_for(1002, "/system/c");
+    const auto fourth = ask_for(1003, "/system/d");
+    const auto fifth = ask_for(1004, "/system/e");
+    EXPECT_EQ(paths().size(), BuildQueue::kUsersAtOnce);
+    const auto roots = ask_for(0, "/system/r");
+    ASSERT_EQ(paths().size(), 5u) << "beside all";
+    EXPECT_EQ(paths().back(), "/system/r");
+    EXPECT_EQ(ask<wire::StatusReply>(kBob, wire::StatusRequest{}).builds_running, 1u)
+        << "others' are not his";
+    const auto alices_ends = launcher_.started[0].callbacks.on_exit;
+    alices_ends(Error{ErrorCode::kBuildFailed, "no"});
+    worker_.run_all();
+    ASSERT_EQ(paths().size(), 6u);
+    EXPECT_EQ(paths().back(), "/system/e") << "though Alice's came first";
+    EXPECT_TRUE(alices->last.has_value());
     EXPECT_FALSE(alices_second->last.has_value());
-    const auto his = ask<wire::StatusReply>(kBob, wire::StatusRequest{});
-    EXPECT_EQ(his.builds_running, 1u) << "root's is not his";
-    EXPECT_EQ(ask<wire::StatusReply>(kAlice, wire::StatusRequest{}).builds_done, 1u);
+    EXPECT_EQ(ask<wire::StatusReply>(kAlice, wire::StatusRequest{}).builds_failed, 1u);
 }
 
 TEST_F(ServiceTest, WhoAsksForMostBuildsGivesWayToAnother) {

@@ -113,7 +113,7 @@ TEST(Messages, ErrorCodesAndDomainsOfTheFutureHaveASafeMeaning) {
 
 TEST(Messages, AListOfAsManyImagesAsTheStoreHoldsFitsAMessage) {
     ListReply list;
-    for (uint64_t i = 0; i < 128; ++i) {
+    for (uint64_t i = 0; i < 128 + 64; ++i) {  // the system's and users': core/image_store.h
         ImageInfo image = samples::image(UINT64_MAX - i);
         image.python = std::string(127, 'p');
         list.images.push_back(image);
