@@ -124,9 +124,12 @@ std::string message(Script& script) {
             return wire::encode(wire::Request{request});
         }
         case 2:
-        case 3:
-            return wire::encode(wire::Request{
-                wire::BuildRequest{"/usr/bin/p" + script.text(1), script.byte() % 4U}});
+        case 3: {
+            const std::string python = "/usr/bin/p" + script.text(1);
+            const unsigned how = script.byte();
+            return wire::encode(
+                wire::Request{wire::BuildRequest{python, how % 4, false, (how & 0x40) != 0}});
+        }
         case 4: return wire::encode(wire::Request{wire::ListRequest{}});
         case 5: return wire::encode(wire::Request{wire::StatusRequest{}});
         case 6:
@@ -146,7 +149,12 @@ class World {
         options.daemon_uid = kDaemon;
         options.version = "1";
         options.images.max_bytes = 1 << 20;
+        options.images.user_max_bytes = 1 << 17;
+        options.images.users_max_bytes = 1 << 18;
         service_.emplace(core::ServiceDependencies{clock_, worker_, launcher_, policy_}, options);
+        for (const char c : {'0', '1', '2', '3'}) {
+            service_->note_interpreter(std::string("/usr/bin/p") + c);
+        }
         for (auto& sink : sinks_) sink = std::make_shared<fakes::FakeSink>();
     }
 
@@ -231,6 +239,8 @@ class World {
         options.identity.optimize = static_cast<uint8_t>(job.optimize);
         options.paths.emplace();
         options.left_out.clear();
+        // Who offers sources may say that any path is his.
+        if (job.offered) options.paths->push_back("/system/" + script.text(2));
         for (size_t at = 0; at < job.plan.size(); at = job.plan.find('\0', at) + 1) {
             const std::string path = job.plan.c_str() + at;
             if (std::count(options.paths->begin(), options.paths->end(), path) == 0)
