@@ -219,12 +219,16 @@ class PythonCase(unittest.TestCase):
 
     def stats(self, code="pass", environment=None, **options):
         """Runs `code` with the client on and returns (stats, everything it printed)."""
-        answer = self.run_python(
-            "-c", code + "\nimport _pycds, json, sys\n"
-            "sys.stdout.flush(); sys.stdout.write('\\n@@' + json.dumps(_pycds.stats()))",
-            environment=environment if environment is not None else self.on(), **options)
-        self.assertEqual(answer.returncode, 0, answer.stderr.decode())
-        text, _, stats = answer.stdout.decode().rpartition("\n@@")
+        for _ in range(4):
+            answer = self.run_python(
+                "-c", code + "\nimport _pycds, json, sys\n"
+                "sys.stdout.flush(); sys.stdout.write('\\n@@' + json.dumps(_pycds.stats()))",
+                environment=environment if environment is not None else self.on(), **options)
+            self.assertEqual(answer.returncode, 0, answer.stderr.decode())
+            text, _, stats = answer.stdout.decode().rpartition("\n@@")
+            # A machine that has no time for the daemon makes it late; what is asked for is another thing.
+            if json.loads(stats)["reason"] not in ("deadline", "daemon-busy"):
+                break
         return json.loads(stats), text
 
     @classmethod

@@ -3,7 +3,8 @@ installed modules, three times (runs.py).
 
   package_suites.py --out DIR [PACKAGE...]
 
-Needs root and apt-get with a mirror that has sources; what is not installed is unpacked for the run.
+Needs root and apt-get; what is not installed is unpacked for the run. The sources are Debian's, from a mirror
+that has them, or lie unpacked in PYCDS_SOURCES, each in PACKAGE/*/ with PACKAGE as Debian calls it.
 """
 import argparse
 import glob
@@ -22,7 +23,8 @@ PYTHON = os.environ["PYCDS_PYTHON"]
 
 # What the suites themselves are run with.
 TOOLS = ["python3-pytest", "python3-pluggy", "python3-iniconfig", "python3-packaging", "python3-attr",
-         "python3-more-itertools", "python3-py"]
+         "python3-more-itertools", "python3-py", "python3-ephemeral-port-reserve",
+         "python3-pytest-xprocess", "python3-psutil", "python3-pytest-timeout", "python3-pytest-mock"]
 WANTED = ["python3-flask", "python3-werkzeug", "python3-requests", "python3-django", "python3-sqlparse",
           "python3-asgiref", "python3-jinja2", "python3-click", "python3-itsdangerous"]
 
@@ -76,6 +78,12 @@ def source(package, directory):
     return glob.glob(place + "/*/")[0]
 
 
+def is_offered(package):
+    """Does this release have it?"""
+    said = world.run("apt-cache", "policy", package, env=world.clean_environment())
+    return "Candidate:" in said and "Candidate: (none)" not in said
+
+
 def installed(module):
     return subprocess.run([PYTHON, "-c", "import " + module], env=world.clean_environment(),
                           stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
@@ -101,14 +109,15 @@ def main():
     arguments = parser.parse_args()
     chosen = arguments.packages or list(SUITES)
     cache = os.path.join(world.BUILD, "transparency", "sources-" + release())
-    if world.MARK not in os.environ:
+    if world.MARK not in os.environ and "PYCDS_SOURCES" not in os.environ:
         for name in chosen:
             try:
                 source(SUITES[name][0], cache)
             except world.Unavailable as error:
                 print("%s: skipped: no source package: %s" % (name, str(error).splitlines()[-2:]))
     os.environ.setdefault("PYCDS_SOURCES", cache)
-    world.enter(TOOLS + [name for name in WANTED if not world.has_package(name)], PYTHON)
+    world.enter([name for name in TOOLS if is_offered(name)] +
+                [name for name in WANTED if not world.has_package(name)], PYTHON)
 
     status = 0
     for name in chosen:

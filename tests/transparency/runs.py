@@ -44,8 +44,8 @@ def served(path):
 
 def compare(title, python, out, run, names=RUNS, sources=None):
     """`run(name, tests, variables)` runs the suite, or of it what the tests in the list `tests` are in, and
-    returns {test: outcome}. Prints a line for each run, writes a report, and returns the number of tests
-    that pass without the client and fail with it, again and again."""
+    returns {test: outcome}. Prints a line for each run, writes a report (not of a suite that cannot run
+    here, of which it says so), and returns the number of tests that pass without the client and fail with it, again and again."""
     os.makedirs(out, exist_ok=True)
     service = world.Service(python)
     report = {"title": title, "python": python, "runs": {}, "differing": {}, "unsteady": {}}
@@ -67,6 +67,10 @@ def compare(title, python, out, run, names=RUNS, sources=None):
                 service.build(world.sources(python) + list(sources() if sources else []))
             outcomes[name], report["runs"][name] = once(name)
             print("%s: %s: %s" % (title, name, json.dumps(report["runs"][name])), flush=True)
+            if name == RUNS[0] and "passed" not in outcomes[name].values():
+                print("%s: skipped: no test passes without the client, see %s" %
+                      (title, os.path.join(out, name + ".log")))
+                return 0
             # A busy machine makes tests fail, too: what fails for a reason fails once more, alone.
             lost = sorted(test for test, outcome in outcomes.get(RUNS[0], {}).items()
                           if outcome == "passed" and outcomes[name].get(test) != "passed")

@@ -4,6 +4,7 @@ What is unpacked, compiled or switched on in it (an interpreter's hook, the pack
 nobody else sees, and it is gone with the last process. Needs root; `enter()` says what is missing.
 """
 import glob
+import hashlib
 import os
 import shutil
 import subprocess
@@ -88,9 +89,8 @@ def enter(packages, python):
         return
     if os.geteuid() != 0:
         raise Unavailable("making a mount namespace needs root")
-    layer = unpack(packages, os.path.join(BUILD, "transparency",
-                                          os.path.basename(python) + "-" + "-".join(packages)[:100]),
-                   python)
+    which = hashlib.sha256("\n".join([python] + sorted(packages)).encode()).hexdigest()[:16]
+    layer = unpack(packages, os.path.join(BUILD, "transparency", "layer-" + which), python)
     scratch = tempfile.mkdtemp(prefix="pycds-world-")
     script = ('mount -t tmpfs scratch "$1" && chmod 755 "$1" && mkdir "$1/upper" "$1/work" "$1/build" && '
               'cp -a "$3/bin" "$3/client" "$1/build" && '
