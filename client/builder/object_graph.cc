@@ -243,10 +243,14 @@ class ObjectGraph::Visitor {
         return add(object, TypeIndex::kInt, RegionKind::kNumbers, interp::int_size(object));
     }
 
-    // Line tables and the like are equal in many modules and nobody compares them by identity.
+    // Line tables and the like are equal in many modules and nobody compares them by identity. Large
+    // ones are not by chance, but because one of two modules is a copy of the other, and hardly anybody has
+    // both: where modules are relocated, one that has it to itself need not keep it (Placement).
     uint32_t table(PyObject* object) {
+        constexpr size_t kLargestShared = 64;  // bytes
         const std::string_view content(PyBytes_AS_STRING(object),
                                        static_cast<size_t>(PyBytes_GET_SIZE(object)));
+        if (content.size() > kLargestShared) return leaf(object, RegionKind::kBytes);
         const auto known = graph_->tables_.find(content);
         if (known != graph_->tables_.end()) {
             seen_.emplace(object, known->second);

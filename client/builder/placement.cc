@@ -105,13 +105,21 @@ Placement::Placement(const ObjectGraph& graph, const Profile& profile, bool by_m
 }
 
 // Bodies of modules, and of classes in them, with the tuples and tables that one slot of theirs refers to. Whose
-// slot there is only one of can become a copy, and nobody sees two of what was one.
+// slot there is only one of can become a copy, and nobody sees two of what was one. Of patterns the engine's
+// code, which nobody gets to see.
 void Placement::find_run_once() {
     std::vector<uint32_t> slots(graph_.nodes().size(), 0);
     for (const Node& from : graph_.nodes()) {
         const Reference* references = graph_.references(from);
         for (uint32_t i = 0; i < from.reference_count; ++i) {
             if (references[i].node != Reference::kExternal) ++slots[references[i].node];
+        }
+    }
+    for (const uint32_t entry : graph_.patterns()) {
+        if (node(entry).reference_count <= image::kPatternCode) continue;
+        const uint32_t code = graph_.references(node(entry))[image::kPatternCode].node;
+        if (code != Reference::kExternal && slots[code] == 1) {
+            run_once_[code] = node(code).type == TypeIndex::kBytes;
         }
     }
     for (const Module& module : graph_.modules()) {

@@ -189,7 +189,7 @@ bool MappedImage::allocate_bitmaps() {
     const uint64_t pages = size_ / image::kPageSize / 8 + 1;
     const uint64_t canonical = strings_size_ / kStringSpacing / 8 + 1;
     const uint64_t right =
-        relocation_.needed() ? objects_size_ / image::kObjectAlignment / 8 + 1 + canonical : 0;
+        relocation_.needed() ? objects_size_ / kObjectSpacing / 8 + 1 + canonical : 0;
     taken_ = static_cast<unsigned char*>(std::calloc(taken + 2 * pages + canonical + right, 1));
     if (taken_ == nullptr) return false;
     pinned_ = taken_ + taken;

@@ -98,9 +98,17 @@ class MappedImage {
         return relocation_.moved() && offset - run_once_offset_ < run_once_size_;
     }
 
+    // Is it a bytes object, be it one that stays as it is?
+    bool is_bytes(const PyObject* object) const {
+        const uint64_t offset = reinterpret_cast<uint64_t>(object) - base_;
+        if (!is_copied(offset)) return PyBytes_CheckExact(object);
+        return relocation_.type_number(reinterpret_cast<uint64_t>(Py_TYPE(object))) ==
+               static_cast<size_t>(image::TypeIndex::kBytes);
+    }
+
     // For Relocator: the object is being made right. False if it was before.
     bool note_right(uint64_t offset) {
-        const uint64_t number = (offset - objects_begin_) / image::kObjectAlignment;
+        const uint64_t number = (offset - objects_begin_) / kObjectSpacing;
         if (right_ == nullptr || test(right_, number)) return false;
         set(right_, number);
         return true;
@@ -131,7 +139,8 @@ class MappedImage {
         return static_cast<uint64_t>(&root - roots_);
     }
 
-    // No two strings begin in the same 32 bytes: a header alone is larger.
+    // No two objects begin in the same 16 bytes, no two strings in the same 32: a header alone is larger.
+    static constexpr uint64_t kObjectSpacing = 16;
     static constexpr uint64_t kStringSpacing = 32;
     uint64_t string_number(uint32_t word_offset) const {
         return string_number(uint64_t{word_offset} * 8);

@@ -36,8 +36,13 @@ bool in_images(PyObject* function) {
     return false;
 }
 
-// The entry (borrowed) of a pattern, or nullptr.
-PyObject* find_entry(PyObject* pattern, PyObject* flags_object, uint32_t flags) {
+struct Entry {
+    PyObject* tuple = nullptr;  // borrowed
+    const MappedImage* image = nullptr;
+};
+
+// The entry of a pattern, if there is one.
+Entry find_entry(PyObject* pattern, PyObject* flags_object, uint32_t flags) {
     const void* data = nullptr;
     size_t size = 0;
     uint32_t width = 0;
@@ -61,17 +66,17 @@ PyObject* find_entry(PyObject* pattern, PyObject* flags_object, uint32_t flags) 
         if (Py_TYPE(known) == Py_TYPE(pattern) &&
             PyObject_RichCompareBool(known, pattern, Py_EQ) == 1 &&
             PyObject_RichCompareBool(PyTuple_GET_ITEM(entry, 1), flags_object, Py_EQ) == 1) {
-            return entry;
+            return {entry, &images.images()[i]};
         }
         PyErr_Clear();
     }
-    return nullptr;
+    return {};
 }
 
 // Is it the version noted before, of a thing that has versions?
 bool is_version(uint64_t version, uint64_t noted) { return version != 0 && version == noted; }
 
-// A list of the 32-bit words in a bytes object.
+// A list of the 32-bit words in a bytes object, whose type may not be right (MappedImage::is_bytes()).
 PyObject* list_of_words(PyObject* bytes) {
     const Py_ssize_t count = PyBytes_GET_SIZE(bytes) / static_cast<Py_ssize_t>(sizeof(uint32_t));
     PyObject* list = PyList_New(count);
@@ -196,19 +201,21 @@ PyObject* PatternServer::serve(PyObject* pattern, PyObject* flags) {
     int overflow = 0;
     const long value = PyLong_AsLongAndOverflow(flags, &overflow);
     if (overflow != 0 || value < 0 || value > 0xffff) return nullptr;
-    PyObject* entry = find_entry(pattern, flags, static_cast<uint32_t>(value));
-    if (entry == nullptr) return nullptr;
-    PyObject* made = make(pattern, entry);
+    const Entry entry = find_entry(pattern, flags, static_cast<uint32_t>(value));
+    if (entry.tuple == nullptr ||
+        !entry.image->is_bytes(PyTuple_GET_ITEM(entry.tuple, image::kPatternCode))) {
+        return nullptr;
+    }
+    PyObject* made = make(pattern, entry.tuple);
     if (made != nullptr) ++served_;
     return made;
 }
 
 // What compile() does with the result of parsing (Lib/re/_compiler.py).
 PyObject* PatternServer::make(PyObject* pattern, PyObject* entry) const {
-    PyObject* code = PyTuple_GET_ITEM(entry, 3);
     PyObject* groups = PyTuple_GET_ITEM(entry, 4);
     PyObject* names = PyTuple_GET_ITEM(entry, 5);
-    if (!PyBytes_CheckExact(code) || !PyLong_CheckExact(groups) || !PyTuple_CheckExact(names)) {
+    if (!PyLong_CheckExact(groups) || !PyTuple_CheckExact(names)) {
         return nullptr;
     }
     const Py_ssize_t group_count = PyLong_AsSsize_t(groups);
@@ -216,7 +223,7 @@ PyObject* PatternServer::make(PyObject* pattern, PyObject* entry) const {
         PyErr_Clear();
         return nullptr;
     }
-    PyObject* words = list_of_words(code);
+    PyObject* words = list_of_words(PyTuple_GET_ITEM(entry, image::kPatternCode));
     PyObject* group_index = PyDict_New();
     PyObject* index_group = PyTuple_New(group_count + 1);
     PyObject* result = nullptr;

@@ -76,7 +76,7 @@ TEST(Attach, GetsTheDescriptorsOfTheReply) {
     EXPECT_TRUE(attachment.images[1].valid());
     // attach { identity: 16 bytes, format_version: 3 }
     EXPECT_EQ(request.substr(0, 7), std::string("\x0a\x14\x0a\x10\x01\x02\x03"));
-    EXPECT_EQ(request.substr(20), std::string("\x10\x03"));
+    EXPECT_EQ(request.substr(20), std::string("\x10\x04"));
 }
 
 TEST(Attach, AnAnswerThatIsThereIsTakenAfterTheDeadlineToo) {

@@ -41,7 +41,7 @@ TEST(Format, TheFrozenPrefixNeverChanges) {
 }
 
 TEST(Format, Version3) {
-    EXPECT_EQ(kFormatVersion, 3U);
+    EXPECT_EQ(kFormatVersion, 4U);
     EXPECT_EQ(sizeof(InterpreterIdentity), 128U);
     EXPECT_EQ(offsetof(InterpreterIdentity, build_id_size), 32U);
     EXPECT_EQ(offsetof(InterpreterIdentity, optimize), 44U);
