@@ -95,6 +95,8 @@ core::QuotaLimits quota_limits(const config::Options& options) {
     out.requests_per_second = static_cast<uint32_t>(
         std::min<uint64_t>(options.user_requests * processors, UINT32_MAX));
     out.builds_per_minute = static_cast<uint32_t>(options.user_builds);
+    out.image_bytes_per_day = {options.user_image_budget_mib << 20,
+                               4 * (options.users_image_budget_mib << 20)};
     return out;
 }
 

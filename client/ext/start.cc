@@ -212,13 +212,24 @@ const char* ask_daemon(link::Attachment* attachment) {
     return link::attach(prepared.socket, expectation.identity, attachment);
 }
 
+// Rights that a process has without being somebody else and without AT_SECURE (capabilities(7)).
+bool has_ambient_capabilities() {
+    for (unsigned long capability = 0; capability < 64; ++capability) {
+        const int is_set = prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_IS_SET, capability, 0, 0);
+        if (is_set != 0) return is_set == 1;
+    }
+    return false;
+}
+
 // Whose images beside the system's are mapped: the user's own, but nobody's where a process is more
 // than its user, or asked not to be led by him (-E, -I).
 uid_t whose_images() {
     constexpr auto kNobodys = static_cast<uid_t>(-1);
     uid_t uids[3];
     gid_t gids[3];
-    if (pycds_uses_environment() == 0 || getauxval(AT_SECURE) != 0 ||
+    if (pycds_uses_environment() == 0 || getauxval(AT_SECURE) != 0 || has_ambient_capabilities() ||
+        // Set back where somebody gave up being more than he is now (prctl(2)).
+        prctl(PR_GET_DUMPABLE) != 1 ||
         getresuid(&uids[0], &uids[1], &uids[2]) != 0 ||
         getresgid(&gids[0], &gids[1], &gids[2]) != 0) {
         return kNobodys;

@@ -1,6 +1,5 @@
 #include "daemon/build/builder_process.h"
 
-#include <poll.h>
 #include <signal.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -15,7 +14,6 @@ namespace pycds::build {
 namespace {
 
 constexpr size_t kErrorTail = 4096;
-constexpr int kReapPatienceMs = 1000;
 // Exit status by which a builder says that it is none for this interpreter (PROTOCOL.md).
 constexpr int kNoClient = 3;
 
@@ -51,8 +49,10 @@ std::string signal_text(int number) {
 
 }  // namespace
 
-BuilderProcess::BuilderProcess(core::EventLoop& loop, Setup setup, core::BuilderCallbacks callbacks)
-    : setup_(std::move(setup)),
+BuilderProcess::BuilderProcess(core::EventLoop& loop, Reaper& reaper, Setup setup,
+                               core::BuilderCallbacks callbacks)
+    : reaper_(reaper),
+      setup_(std::move(setup)),
       callbacks_(std::move(callbacks)),
       report_reader_(callbacks_.on_progress),
       error_tail_(kErrorTail) {
@@ -63,18 +63,9 @@ BuilderProcess::BuilderProcess(core::EventLoop& loop, Setup setup, core::Builder
 }
 
 BuilderProcess::~BuilderProcess() {
-    if (waited_for_) return;
-    kill_group();
-    pollfd end{setup_.process.pid_fd.get(), POLLIN, 0};
-    if (poll(&end, 1, kReapPatienceMs) == 1) waitpid(setup_.process.pid, nullptr, WNOHANG);
-}
-
-// The process group is the builder's own; its number cannot be anybody else's before it is waited
-// for.
-void BuilderProcess::kill_group() const {
-    kill(-setup_.process.pid, SIGKILL);
-    // In the moment between fork and setsid there is no group yet.
-    kill(setup_.process.pid, SIGKILL);
+    // Its descriptor is watched for us until now.
+    exit_watch_.reset();
+    if (!waited_for_) reaper_.take(std::move(setup_.process));
 }
 
 void BuilderProcess::on_report() {
@@ -91,12 +82,12 @@ void BuilderProcess::on_error_out() {
 
 void BuilderProcess::on_deadline() {
     deadline_passed_ = true;
-    kill_group();
+    kill_group(setup_.process.pid);
 }
 
 void BuilderProcess::on_exit() {
     // First what it started and left behind, while its number is still its own.
-    kill_group();
+    kill_group(setup_.process.pid);
     int wait_status = 0;
     pid_t pid = 0;
     do {

@@ -5,6 +5,7 @@
 #include <memory>
 #include <string>
 
+#include "daemon/build/reaper.h"
 #include "daemon/build/report_reader.h"
 #include "daemon/build/spawn.h"
 #include "daemon/build/tail_buffer.h"
@@ -26,11 +27,12 @@ class BuilderProcess final : public core::RunningBuilder {
         std::chrono::seconds deadline{0};
     };
 
-    BuilderProcess(core::EventLoop& loop, Setup setup, core::BuilderCallbacks callbacks);
+    // The reaper outlives it.
+    BuilderProcess(core::EventLoop& loop, Reaper& reaper, Setup setup,
+                   core::BuilderCallbacks callbacks);
     BuilderProcess(const BuilderProcess&) = delete;
     BuilderProcess& operator=(const BuilderProcess&) = delete;
-    // Kills and waits for what still runs. A process that got SIGKILL ends in milliseconds; one
-    // that the kernel cannot end is left as a zombie rather than waited for.
+    // Kills what still runs, and leaves it to the reaper.
     ~BuilderProcess() override;
     UniqueFd take_sources() override { return std::move(setup_.sources); }
 
@@ -39,11 +41,11 @@ class BuilderProcess final : public core::RunningBuilder {
     void on_error_out();
     void on_deadline();
     void on_exit();
-    void kill_group() const;
     Status outcome(int wait_status) const;
     // " while it read PATH", or "".
     std::string where() const;
 
+    Reaper& reaper_;
     Setup setup_;
     core::BuilderCallbacks callbacks_;
     ReportReader report_reader_;

@@ -119,7 +119,7 @@ Result<std::unique_ptr<core::RunningBuilder>> ProcessLauncher::start(
     setup.deadline = run.deadline;
     setup.sources = std::move(sources);
     return std::unique_ptr<core::RunningBuilder>(
-        std::make_unique<BuilderProcess>(loop_, std::move(setup), std::move(callbacks)));
+        std::make_unique<BuilderProcess>(loop_, reaper_, std::move(setup), std::move(callbacks)));
 }
 
 Result<std::unique_ptr<core::RunningBuilder>> ProcessLauncher::launch(

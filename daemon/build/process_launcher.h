@@ -7,6 +7,7 @@
 #include <utility>
 #include <vector>
 
+#include "daemon/build/reaper.h"
 #include "daemon/build/sandbox.h"
 #include "daemon/core/builder_launcher.h"
 #include "daemon/core/event_loop.h"
@@ -27,7 +28,7 @@ struct LauncherOptions {
 class ProcessLauncher final : public core::BuilderLauncher {
   public:
     ProcessLauncher(core::EventLoop& loop, LauncherOptions options)
-        : loop_(loop), options_(std::move(options)), sandbox_(Sandbox::make()) {}
+        : loop_(loop), options_(std::move(options)), sandbox_(Sandbox::make()), reaper_(loop) {}
 
     // An error where builders cannot be confined: then none is started.
     const Result<Sandbox>& sandbox() const { return sandbox_; }
@@ -61,6 +62,7 @@ class ProcessLauncher final : public core::BuilderLauncher {
     core::EventLoop& loop_;
     LauncherOptions options_;
     Result<Sandbox> sandbox_;
+    Reaper reaper_;
 };
 
 }  // namespace pycds::build

@@ -7,6 +7,7 @@ namespace {
 
 constexpr uint64_t kSecondUs = 1'000'000;
 constexpr uint64_t kMinuteUs = 60 * kSecondUs;
+constexpr uint64_t kDayUs = 24 * 60 * kMinuteUs;
 
 bool can_be_taken_back(Resource resource) {
     return resource == Resource::kConnections || resource == Resource::kBuilds;
@@ -33,7 +34,9 @@ bool Accounting::charge(uid_t uid, Resource resource, uint64_t amount) {
     // Whoever may replace the daemon may also have it build all day.
     const bool own_limit = resource != Resource::kBuilds || !is_administrator(uid);
     const uint64_t of_user = own_limit ? limit.of_user : limit.of_all;
-    const uint64_t left = limit.of_all - std::min(limit.of_all, used_[i]);
+    // Nor is kept from it by what others wait for.
+    const uint64_t used = own_limit ? used_[i] : has;
+    const uint64_t left = limit.of_all - std::min(limit.of_all, used);
     if (has >= of_user || amount > of_user - has || amount > left) return false;
     if (!can_be_taken_back(resource)) {
         const uint64_t holders = holders_[i] + (has == 0 ? 1 : 0);
@@ -101,6 +104,21 @@ bool Accounting::spend_build(uid_t uid, uint64_t now_us) {
         now_us, kMinuteUs / std::max<uint64_t>(limits_.builds_per_minute, 1), kMinuteUs);
 }
 
+bool Accounting::spend_image_bytes(uid_t uid, uint64_t bytes, uint64_t now_us) {
+    if (is_administrator(uid)) return true;
+    forget_idle(now_us);
+    const auto interval = [bytes](uint64_t limit) {
+        const uint64_t kilobytes = std::max<uint64_t>(limit / 1024, 1);
+        return (bytes / 1024 + 1) * (kDayUs / kilobytes);
+    };
+    Rate& own = user(uid).image_bytes;
+    const Rate before = own;
+    if (!own.spend(now_us, interval(limits_.image_bytes_per_day.of_user), kDayUs)) return false;
+    if (image_bytes_.spend(now_us, interval(limits_.image_bytes_per_day.of_all), kDayUs)) return true;
+    own = before;
+    return false;
+}
+
 // Whoever has a range of uids to himself (subuid(5)) could make us remember all of them.
 void Accounting::forget_idle(uint64_t now_us) {
     if (users_.size() < forget_at_) return;
@@ -109,7 +127,7 @@ void Accounting::forget_idle(uint64_t now_us) {
         const bool has_something = std::any_of(user.used.begin(), user.used.end(),
                                                [](uint64_t amount) { return amount != 0; });
         return !has_something && user.requests.paid_at_us <= now_us &&
-               user.builds.paid_at_us <= now_us;
+               user.builds.paid_at_us <= now_us && user.image_bytes.paid_at_us <= now_us;
     });
     forget_at_ = std::max<size_t>(256, 2 * users_.size());
 }

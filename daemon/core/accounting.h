@@ -47,6 +47,8 @@ struct QuotaLimits {
     uint32_t requests_per_second = 1000;
     // Per user and minute.
     uint32_t builds_per_minute = 6;
+    // Of images of users' own files, published in a day.
+    Quota image_bytes_per_day{uint64_t{128} << 20, uint64_t{2} << 30};
 };
 
 // What a user has done, for what he is told of it; others are told nothing.
@@ -85,6 +87,9 @@ class Accounting {
     // clock that never goes back, the same at all calls.
     bool spend_request(uid_t uid, uint64_t now_us);
     bool spend_build(uid_t uid, uint64_t now_us);
+    // All of it or false and nothing. What a published image had is the daemon's memory as long as any
+    // process has it mapped, also when another has taken its place, and nobody tells how long that is.
+    bool spend_image_bytes(uid_t uid, uint64_t bytes, uint64_t now_us);
 
     // Of a user who has nothing and whose last request is long ago it may begin anew.
     Activity& activity(uid_t uid) { return users_[uid].activity; }
@@ -105,6 +110,7 @@ class Accounting {
         std::array<uint64_t, kResources> used{};
         Rate requests;
         Rate builds;
+        Rate image_bytes;
         Activity activity;
     };
 
@@ -117,6 +123,7 @@ class Accounting {
     QuotaLimits limits_;
     std::unordered_map<uid_t, User> users_;
     std::array<uint64_t, kResources> used_{};
+    Rate image_bytes_;
     std::array<size_t, kResources> holders_{};  // users that have some of it
     size_t forget_at_ = 256;                    // users
 };

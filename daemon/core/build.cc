@@ -189,6 +189,7 @@ void Build::on_imported(Result<ImportedImage> imported) {
     if (over_) return;
     if (!imported) return fail(imported.error());
     imported->image.origin = origin_;
+    if (request_.offered) imported->image.gid = peer_.gid;
     if (request_.offered) total_ = imported->image.info.roots + imported->image.info.left_out;
     // An image of nothing is of no use, and must not take the place of a good one.
     if (imported->image.info.roots != 0) images_.push_back(std::move(imported->image));
@@ -201,6 +202,16 @@ void Build::on_imported(Result<ImportedImage> imported) {
 void Build::publish() {
     sort_counts(&left_out_);
     if (images_.empty()) return fail(nothing_archived(uint64_t{total_} + refused_, left_out_));
+    uint64_t size = 0;
+    for (const NewImage& image : images_) size += image.info.size;
+    if (request_.offered && !services_.accounting.spend_image_bytes(
+                                peer_.uid, size, services_.clock.monotonic_ms() * 1000)) {
+        return fail(Error{ErrorCode::kUnavailable,
+                          "with this image of " + human_size(size) +
+                              " there would be more of users' images in a day than may be (" +
+                              human_size(services_.accounting.limits().image_bytes_per_day.of_user) +
+                              " of one user's); try again later"});
+    }
     const Result<std::vector<wire::ImageInfo>> published =
         services_.store.publish(std::move(images_), services_.clock.unix_ms());
     if (!published) return fail(published.error());

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "daemon/core/access_policy.h"
+#include "daemon/core/accounting.h"
 #include "daemon/core/builder_launcher.h"
 #include "daemon/core/clock.h"
 #include "daemon/core/image_import.h"
@@ -27,6 +28,7 @@ struct BuildServices {
     BuilderLauncher& launcher;
     const AccessPolicy& policy;
     ImageStore& store;
+    Accounting& accounting;
     uid_t daemon_uid;
     std::set<std::string>& interpreters;  // Service::note_interpreter()
     uint64_t common_base = 0;  // see BuilderJob

@@ -41,6 +41,7 @@ Status BuildQueue::submit(std::shared_ptr<Build> build, uint64_t now_us) {
 }
 
 bool BuildQueue::make_room(uid_t uid) {
+    if (accounting_.is_administrator(uid)) return true;  // as the accounting says
     if (!accounting_.is_full(Resource::kBuilds)) return true;
     const std::optional<uid_t> greediest = accounting_.greediest(Resource::kBuilds);
     if (!greediest || accounting_.used(uid, Resource::kBuilds) + 1 >=

@@ -5,6 +5,7 @@
 #include <compare>
 #include <cstdint>
 #include <memory>
+#include <optional>
 
 #include "src/common/os/unique_fd.h"
 #include "src/common/wire/messages.h"
@@ -26,6 +27,7 @@ struct StoredImage {
     std::shared_ptr<const UniqueFd> fd;  // sealed
     Origin origin;
     uint64_t checksum = 0;  // FrozenPrefix::checksum
+    std::optional<gid_t> gid;  // only processes with this one get it
 };
 
 class ImageKeeper {

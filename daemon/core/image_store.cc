@@ -17,7 +17,7 @@ ImageKey key_of(const wire::ImageInfo& info) {
 
 StoredImage stored(NewImage image) {
     return StoredImage{std::move(image.info), std::make_shared<const UniqueFd>(std::move(image.fd)),
-                       image.origin, image.checksum};
+                       image.origin, image.checksum, image.gid};
 }
 
 // Both made by the daemon itself, for two interpreters: they would replace each other for ever.
@@ -154,6 +154,18 @@ Status ImageStore::make_room_for_user(const ImageKey& key, uint64_t size) {
     struct Has {
         uint64_t bytes = 0;
         std::vector<Images::iterator> images;
+
+        std::vector<Images::iterator>::const_iterator oldest() const {
+            return std::min_element(images.begin(), images.end(), [](auto a, auto b) {
+                return a->second.info.generation < b->second.info.generation;
+            });
+        }
+        // By number; of equals who has the older one has more.
+        bool has_fewer_than(const Has& other) const {
+            if (images.size() != other.images.size()) return images.size() < other.images.size();
+            return !images.empty() && (*oldest())->second.info.generation >
+                                          (*other.oldest())->second.info.generation;
+        }
     };
     // As it will be, with the new image and without the one that it replaces.
     std::map<uid_t, Has> users;
@@ -168,32 +180,32 @@ Status ImageStore::make_room_for_user(const ImageKey& key, uint64_t size) {
         ++count;
     }
     const uint64_t own_bytes = users[key.domain_uid].bytes + size;
-    if (own_bytes > limits_.user_max_bytes ||
-        users[key.domain_uid].images.size() + 1 > limits_.user_max_images) {
+    const size_t own_count = users[key.domain_uid].images.size() + 1;
+    if (own_bytes > limits_.user_max_bytes || own_count > limits_.user_max_images) {
         return Error{ErrorCode::kUnavailable,
                      "the images of uid " + std::to_string(key.domain_uid) + " would be " +
-                         std::to_string(users[key.domain_uid].images.size() + 1) + " and have " +
+                         std::to_string(own_count) + " and have " +
                          human_size(own_bytes) + "; a user's may be " +
                          std::to_string(limits_.user_max_images) + " and have " +
                          human_size(limits_.user_max_bytes) + ": drop one, or build fewer modules"};
     }
     std::vector<Images::iterator> victims;
     while (bytes > limits_.users_max_bytes || count > limits_.users_max_images) {
+        const bool too_large = bytes > limits_.users_max_bytes;
         const auto most =
-            std::max_element(users.begin(), users.end(), [](const auto& a, const auto& b) {
-                return a.second.bytes < b.second.bytes;
+            std::max_element(users.begin(), users.end(), [&](const auto& a, const auto& b) {
+                return too_large ? a.second.bytes < b.second.bytes
+                                 : a.second.has_fewer_than(b.second);
             });
         Has& has = most->second;
-        if (has.bytes <= own_bytes || most->first == key.domain_uid) {
+        const bool has_more = too_large ? has.bytes > own_bytes : has.images.size() >= own_count;
+        if (!has_more || most->first == key.domain_uid) {
             return Error{ErrorCode::kUnavailable,
                          "the images of all users together leave no room for it, and no user has "
                          "more than uid " +
                              std::to_string(key.domain_uid) + " would have; try again later"};
         }
-        const auto oldest =
-            std::min_element(has.images.begin(), has.images.end(), [](auto a, auto b) {
-                return a->second.info.generation < b->second.info.generation;
-            });
+        const auto oldest = has.oldest();
         has.bytes -= (*oldest)->second.info.size;
         bytes -= (*oldest)->second.info.size;
         --count;

@@ -38,6 +38,7 @@ struct NewImage {
     UniqueFd fd;
     Origin origin = {};
     uint64_t checksum = 0;  // FrozenPrefix::checksum
+    std::optional<gid_t> gid = {};  // see StoredImage
 };
 
 struct ImageLimits {

@@ -31,6 +31,7 @@ Service::Service(const ServiceDependencies& dependencies, ServiceOptions options
                       dependencies.launcher,
                       dependencies.policy,
                       store_,
+                      accounting_,
                       options_.daemon_uid,
                       interpreters_,
                       0},
@@ -68,6 +69,8 @@ Reply Service::attach(const PeerIdentity& peer, const wire::AttachRequest& reque
         for (const ImageKey& key : keys) {
             StoredImage* image = store_.find(key);
             if (image == nullptr || (key.domain == wire::Domain::kUser && peer.elsewhere)) continue;
+            // Who has another group has its rights, which the owner of the files need not have.
+            if (image->gid && *image->gid != peer.gid) continue;
             ++image->info.attaches;
             attached.images.push_back(info_for(peer, *image));
             reply.fds.push_back(image->fd);
@@ -122,7 +125,7 @@ std::optional<Reply> Service::build_offered(const PeerIdentity& peer,
             Error{ErrorCode::kPermissionDenied,
                   "users' images are made with interpreters that the system's are made with, and " +
                       printable(request.python.substr(0, 256)) +
-                      " is none of them; a daemon of your own, pycdsd --user, takes any"});
+                      " is none of them since it started; a daemon of your own, pycdsd --user, takes any"});
     }
     const Status accepted = submit(BuildOrder{peer, request, UniqueFd()}, sink);
     if (!accepted) return reply_with(accepted.error());

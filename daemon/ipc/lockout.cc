@@ -17,6 +17,8 @@ namespace {
 
 // A list has to fit into one block of a file system, and is read at each connect(2).
 constexpr size_t kMostLockedOut = 64;
+// Of a list that could not be written.
+constexpr std::chrono::seconds kRetry{1};
 
 struct FreeAcl {
     void operator()(acl_t acl) const { acl_free(acl); }
@@ -33,6 +35,23 @@ bool keep_out(uid_t uid, Acl* acl) {
     return made;
 }
 
+// Does it say no more than the mode, but for users who may nothing?
+bool is_our_list(acl_t acl) {
+    acl_entry_t entry = nullptr;
+    for (int which = ACL_FIRST_ENTRY; acl != nullptr && acl_get_entry(acl, which, &entry) == 1;
+         which = ACL_NEXT_ENTRY) {
+        acl_tag_t tag = ACL_UNDEFINED_TAG;
+        acl_permset_t permissions = nullptr;
+        if (acl_get_tag_type(entry, &tag) != 0 || acl_get_permset(entry, &permissions) != 0 ||
+            tag == ACL_GROUP ||
+            (tag == ACL_USER && (acl_get_perm(permissions, ACL_READ) != 0 ||
+                                 acl_get_perm(permissions, ACL_WRITE) != 0))) {
+            return false;
+        }
+    }
+    return true;
+}
+
 }  // namespace
 
 Lockout::Lockout(boost::asio::io_context& context, int listener) : timer_(context) {
@@ -41,6 +60,12 @@ Lockout::Lockout(boost::asio::io_context& context, int listener) : timer_(contex
     struct stat st {};
     if (!file_ || fstat(file_.get(), &st) != 0 || !S_ISSOCK(st.st_mode)) {
         possible_ = Error{ErrorCode::kNotFound, "there is no socket at " + path};
+        return;
+    }
+    const std::string name = "/proc/self/fd/" + std::to_string(file_.get());
+    if (!is_our_list(Acl(acl_get_file(name.c_str(), ACL_TYPE_ACCESS)).get())) {
+        possible_ = Error{ErrorCode::kPermissionDenied,
+                          "the socket has an access control list of somebody else's"};
         return;
     }
     possible_ = write();
@@ -52,7 +77,7 @@ Lockout::~Lockout() {
 
 void Lockout::clear() {
     timer_.cancel();
-    if (until_.empty()) return;
+    if (until_.empty() && !stale_) return;
     until_.clear();
     possible_ = write();
 }
@@ -60,11 +85,8 @@ void Lockout::clear() {
 void Lockout::add(uid_t uid, std::chrono::milliseconds duration) {
     if (!possible_) return;
     const bool known = until_.contains(uid);
-    if (!known && until_.size() == kMostLockedOut) {
-        until_.erase(std::min_element(until_.begin(), until_.end(), [](const auto& a, const auto& b) {
-            return a.second < b.second;
-        }));
-    }
+    // They are turned away one by one, which is no more than it was.
+    if (!known && until_.size() == kMostLockedOut) return;
     until_[uid] = Clock::now() + duration;
     // Connections that it had, or that were waiting to be accepted, come here too.
     if (known) return;
@@ -98,10 +120,11 @@ Status Lockout::write() {
 }
 
 void Lockout::wait() {
-    const auto next = std::min_element(until_.begin(), until_.end(), [](const auto& a, const auto& b) {
-        return a.second < b.second;
-    });
-    timer_.expires_at(next->second);
+    Clock::time_point next = Clock::now() + kRetry;
+    if (!stale_) {
+        for (const auto& [uid, until] : until_) next = std::min(next, until);
+    }
+    timer_.expires_at(next);
     timer_.async_wait([this](const boost::system::error_code& error) {
         if (!error) on_time();
     });
@@ -111,11 +134,9 @@ void Lockout::on_time() {
     const Clock::time_point now = Clock::now();
     std::erase_if(until_, [&](const auto& entry) { return entry.second <= now; });
     const Status written = write();
-    if (!written) {
-        log_error("users stay locked out: " + written.error().message);
-        possible_ = written;
-    }
-    if (!until_.empty()) wait();
+    stale_ = !written;
+    if (stale_) log_error("users stay locked out: " + written.error().message);
+    if (stale_ || !until_.empty()) wait();
 }
 
 }  // namespace pycds::ipc

@@ -33,7 +33,7 @@ class Lockout {
     ~Lockout();
 
     // For so long from now on. Where nobody can be locked out (the file is not ours, or on a file
-    // system without such lists) nothing happens.
+    // system without such lists, or has a list of somebody else's) or too many are, nothing happens.
     void add(uid_t uid, std::chrono::milliseconds duration);
 
     void clear();
@@ -51,6 +51,7 @@ class Lockout {
 
     UniqueFd file_;  // O_PATH
     Status possible_ = Ok{};
+    bool stale_ = false;  // who is out in the file should not be any more
     std::map<uid_t, Clock::time_point> until_;
     boost::asio::steady_timer timer_;
 };

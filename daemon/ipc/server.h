@@ -84,6 +84,7 @@ class Server {
     std::vector<std::byte> buffer_;
     std::optional<Connection::Clock::time_point> last_accept_warning_;
     std::optional<Connection::Clock::time_point> last_descriptor_warning_;
+    std::optional<Connection::Clock::time_point> last_lockout_warning_;
 };
 
 }  // namespace pycds::ipc

@@ -24,7 +24,10 @@ Status Access::may_build(const PeerIdentity& peer) const {
 Status Access::may_build_offered(const PeerIdentity& peer) const {
     constexpr uid_t kOverflowUid = 65534;
     if (options_.user_mode || peer.elsewhere || peer.uid == kOverflowUid) return may_build(peer);
-    return Ok{};
+    if (!is_administrator(peer)) return Ok{};
+    return Error{ErrorCode::kPermissionDenied,
+                 "uid " + std::to_string(peer.uid) +
+                     " names its files to this daemon, which opens them itself"};
 }
 
 bool Access::may_map(const PeerIdentity& peer, wire::Domain domain, uid_t domain_uid) const {

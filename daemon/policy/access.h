@@ -31,9 +31,10 @@ class Access {
     // They build by path; the daemon opens what they name.
     Status may_build(const PeerIdentity& peer) const;
 
-    // Everybody may have an image made of what he sends, for himself, but not in a daemon of one
-    // user's own, and not from inside a container. Not uid 65534 either: so the kernel calls all
-    // whose uid the daemon's user namespace does not know (user_namespaces(7), overflowuid).
+    // Everybody but administrators, who name their files, may have an image made of what he sends, for
+    // himself, but not in a daemon of one user's own, and not from inside a container. Not uid 65534
+    // either: so the kernel calls all whose uid the daemon's user namespace does not know
+    // (user_namespaces(7), overflowuid).
     Status may_build_offered(const PeerIdentity& peer) const;
 
     // Everybody may map a system image, and the images of its own uid. Nobody maps another's.

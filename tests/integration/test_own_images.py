@@ -126,6 +126,15 @@ class OwnImages(harness.PythonCase):
             return subprocess.run([self.python, *options, "-c", code], env=self.on(), stdout=subprocess.PIPE,
                                   check=True, **who).stdout
         self.assertEqual(images(user=ALICE, group=ALICE), b"2\n")
+        self.assertEqual(images(user=ALICE, group=BOB), b"1\n")
+        ambient = subprocess.run(
+            ["setpriv", "--reuid=%d" % ALICE, "--regid=%d" % ALICE, "--clear-groups",
+             "--inh-caps=+net_admin", "--ambient-caps=+net_admin", self.python, "-c", code], env=self.on(),
+            stdout=subprocess.PIPE, check=True)
+        self.assertEqual(ambient.stdout, b"1\n")
+        # As one that has been more than that.
+        self.assertEqual(images("-c", "import os; os.setresgid(*[%d] * 3); os.setresuid(*[%d] * 3); exec(%r)"
+                                % (ALICE, ALICE, code)), b"1\n")
         # As one that has given up root, but may take it again.
         code = "import os; os.setresuid(%d, %d, 0); " % (ALICE, ALICE) + code
         self.assertEqual(images(), b"1\n")

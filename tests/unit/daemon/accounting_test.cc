@@ -90,6 +90,32 @@ TEST(Accounting, LimitsRates) {
     }
 }
 
+TEST(Accounting, LimitsImagesOfADay) {
+    QuotaLimits some = limits();
+    some.image_bytes_per_day = {10 << 20, 25 << 20};
+    Accounting accounting(some, kDaemon);
+    constexpr uint64_t kMega = 1 << 20;
+    EXPECT_TRUE(accounting.spend_image_bytes(kAlice, 9 * kMega, kSecond));
+    EXPECT_FALSE(accounting.spend_image_bytes(kAlice, 9 * kMega, kSecond));
+    EXPECT_FALSE(accounting.spend_image_bytes(kAlice, 9 * kMega, 3600 * kSecond));
+    EXPECT_TRUE(accounting.spend_image_bytes(kAlice, 9 * kMega, 23 * 3600 * kSecond));
+    EXPECT_TRUE(accounting.spend_image_bytes(kBob, 9 * kMega, 23 * 3600 * kSecond));
+    constexpr uid_t kCarol = 1002;
+    EXPECT_FALSE(accounting.spend_image_bytes(kCarol, 9 * kMega, 23 * 3600 * kSecond)) << "of all";
+    EXPECT_TRUE(accounting.spend_image_bytes(kCarol, 5 * kMega, 23 * 3600 * kSecond));
+    EXPECT_TRUE(accounting.spend_image_bytes(kRoot, uint64_t{1} << 40, 23 * 3600 * kSecond));
+}
+
+TEST(Accounting, OthersBuildsKeepNoAdministratorFromHis) {
+    Accounting accounting(limits(), kDaemon);
+    for (uid_t uid = 1000; accounting.charge(uid, Resource::kBuilds, 1); ++uid) {
+    }
+    EXPECT_TRUE(accounting.is_full(Resource::kBuilds));
+    EXPECT_TRUE(accounting.charge(kRoot, Resource::kBuilds, 4));
+    EXPECT_FALSE(accounting.charge(kRoot, Resource::kBuilds, 1));
+    EXPECT_TRUE(accounting.charge(kDaemon, Resource::kBuilds, 1));
+}
+
 TEST(Accounting, ForgetsUsersWhoHaveNothing) {
     Accounting accounting(limits(), kDaemon);
     ASSERT_TRUE(accounting.charge(kAlice, Resource::kConnections, 1));

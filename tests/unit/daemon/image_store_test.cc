@@ -305,8 +305,18 @@ TEST_F(UsersImages, TheNumberOfAllIsLimitedToo) {
         ASSERT_TRUE(publish_of(1001, identity, 3).ok());
     }
     EXPECT_TRUE(publish_of(1002, 1, 1).ok());
-    EXPECT_FALSE(has(1001, 1));
+    EXPECT_FALSE(has(1000, 1)) << "of two with as many the one with the oldest";
     EXPECT_EQ(store_.size(), 6u);
+}
+
+TEST_F(UsersImages, OfManySmallOnesTheOldestGivesWayToALargeOne) {
+    for (uid_t uid = 1000; uid < 1006; ++uid) ASSERT_TRUE(publish_of(uid, 1, 1).ok());
+    ASSERT_TRUE(publish_of(1000, 1, 1).ok()) << "the newest now";
+    EXPECT_TRUE(publish_of(1006, 1, 20).ok());
+    EXPECT_TRUE(has(1000, 1));
+    EXPECT_FALSE(has(1001, 1));
+    EXPECT_TRUE(publish_of(1001, 1, 1).ok());
+    EXPECT_FALSE(has(1002, 1));
 }
 
 TEST_F(UsersImages, NoKeeperHearsOfThem) {

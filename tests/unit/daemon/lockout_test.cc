@@ -82,12 +82,26 @@ TEST_F(LockoutTest, OfADaemonThatWasKilledEndsWithTheNext) {
     EXPECT_EQ(mode(), 0660u);
 }
 
-TEST_F(LockoutTest, OfManyTheOneThatEndsFirstGivesWay) {
+TEST_F(LockoutTest, HasRoomForSome) {
     Lockout lockout(context_, listener_->fd());
     for (uid_t uid = 1000; uid < 5000; ++uid) lockout.add(uid, 1h);
     EXPECT_TRUE(lockout.possible());
     EXPECT_EQ(lockout.size(), 64u);
     EXPECT_GT(list_size(), 64 * 8);
+}
+
+TEST_F(LockoutTest, LeavesAnotherListAlone) {
+    // user::rw- user:1000:rw- group::--- mask::rw- other::--- (linux/posix_acl_xattr.h)
+    const std::string list("\2\0\0\0" "\1\0\6\0\xff\xff\xff\xff" "\2\0\6\0\xe8\3\0\0"
+                           "\4\0\0\0\xff\xff\xff\xff" "\x10\0\6\0\xff\xff\xff\xff"
+                           "\x20\0\0\0\xff\xff\xff\xff", 44);
+    ASSERT_EQ(setxattr(path().c_str(), kList, list.data(), list.size(), 0), 0);
+    {
+        Lockout lockout(context_, listener_->fd());
+        EXPECT_FALSE(lockout.possible());
+        lockout.add(1001, 1h);
+    }
+    EXPECT_EQ(list_size(), 44);
 }
 
 TEST_F(LockoutTest, NeedsAFileOfTheSocket) {

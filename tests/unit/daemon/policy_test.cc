@@ -31,7 +31,10 @@ TEST(Access, RootAndTheDaemonsUserBuild) {
 
 TEST(Access, EverybodyBuildsFromWhatHeOffersForHimself) {
     const Access access({kDaemon, false});
-    for (const uid_t uid : {uid_t{0}, kDaemon, kAlice}) {
+    // A process with uid 0 and no rights besides must not speak for root's others.
+    EXPECT_FALSE(access.may_build_offered(peer(0)).ok());
+    EXPECT_FALSE(access.may_build_offered(peer(kDaemon)).ok());
+    for (const uid_t uid : {kAlice, kBob}) {
         EXPECT_TRUE(access.may_build_offered(peer(uid)).ok());
         PeerIdentity inside = peer(uid);
         inside.elsewhere = true;
