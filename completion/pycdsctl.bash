@@ -37,12 +37,12 @@ _pycdsctl() {
 
     if [[ $cur == -* ]]; then
         case $command in
-            build) _pycdsctl_from "--python --import --trace --all --optimize --run --timeout --json --help" ;;
+            build) _pycdsctl_from "--python --import --trace --all --optimize --run --hash-seed --timeout --json --help" ;;
             status | list | drop) _pycdsctl_from "--json --help" ;;
             show) _pycdsctl_from "--roots --left-out --pages --svg --json --help" ;;
             verify) _pycdsctl_from "--all --json --help" ;;
             env) _pycdsctl_from "--python --json --help" ;;
-            run) _pycdsctl_from "--socket --quiet --children --help" ;;
+            run) _pycdsctl_from "--socket --quiet --children --hash-seed --help" ;;
             enable) _pycdsctl_from "--if-enabled --json --help" ;;
             disable) _pycdsctl_from "--all --json --help" ;;
             doctor) _pycdsctl_from "--pid --json --help" ;;

@@ -26,6 +26,7 @@ struct BuildOptions {
     bool all = false;
     uint32_t optimize = 0;
     bool for_run = false;
+    bool hashes = false;
     uint32_t timeout_seconds = 600;
     bool json = false;
 };
@@ -145,7 +146,8 @@ Status run_build(const BuildOptions& options, const std::string& socket_path) {
         call.on_progress = [&progress](const wire::BuildProgress& step) {
             progress.set("building the image", step.done, step.total);
         };
-        wire::BuildRequest build{python->executable, options.optimize, options.for_run, false};
+        wire::BuildRequest build{python->executable, options.optimize, options.for_run, false,
+                                 options.hashes};
         if (!daemon->is_of_another()) {
             call.fd = plan->fd.get();
             reply = daemon->ask<wire::BuildReply>(build, call);
@@ -198,6 +200,8 @@ void add_build_command(CLI::App& app, const Globals& globals, Action& action) {
         ->check(CLI::Range(0, 2));
     command->add_flag("--run", options->for_run,
                       "Build for processes of `pycdsctl run`, which have an image of their own");
+    command->add_flag("--hash-seed", options->hashes,
+                      "Build for processes of `pycdsctl run --hash-seed`, likewise; it ends with the daemon");
     command
         ->add_option("--timeout", options->timeout_seconds,
                      "Give up when the daemon has been silent for so long")

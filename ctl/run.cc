@@ -32,6 +32,7 @@ struct RunOptions {
     std::string socket;
     bool quiet = false;
     bool children = false;
+    bool hash_seed = false;
 };
 
 // The library for the dynamic linker, where clients are.
@@ -49,18 +50,29 @@ Result<std::string> find_library() {
                              fs::path(*directory).parent_path().native())};
 }
 
-Result<uint64_t> ask_for_base(const std::string& socket) {
+Result<wire::LayoutReply> ask_for_layout(const std::string& socket) {
     Result<Connection> daemon = Connection::open(socket);
     if (!daemon) return daemon.error();
     Connection::Options options;
     options.patience = kPatience;
-    const Result<wire::LayoutReply> layout =
+    Result<wire::LayoutReply> layout =
         daemon->ask<wire::LayoutReply>(wire::LayoutRequest{}, options);
     if (!layout) return layout.error();
     if (!image::is_common_base(layout->common_base)) {
         return Error{ErrorCode::kUnavailable, "the daemon has no common address to give"};
     }
-    return layout->common_base;
+    return layout;
+}
+
+// For all interpreters that COMMAND starts. The client says by it which images it wants.
+Status set_hash_seed(uint32_t seed) {
+    if (seed == 0) return Error{ErrorCode::kUnavailable, "the daemon has no hash seed to give"};
+    if (std::getenv("PYTHONHASHSEED") != nullptr) {
+        return Error{ErrorCode::kInvalidArgument, "PYTHONHASHSEED is set already"};
+    }
+    setenv("PYTHONHASHSEED", std::to_string(seed).c_str(), 1);
+    setenv("PYCDS_HASHES", "1", 1);
+    return Ok{};
 }
 
 // Sets what the library reads, and where the client finds the daemon whose images fit.
@@ -76,8 +88,12 @@ Status prepare(const RunOptions& options) {
         return Error{ErrorCode::kUnavailable, "address space is limited (ulimit -v)"};
     }
     const std::string socket = choose_socket(options.socket);
-    const Result<uint64_t> base = ask_for_base(socket);
-    if (!base) return base.error();
+    const Result<wire::LayoutReply> layout = ask_for_layout(socket);
+    if (!layout) return layout.error();
+    if (options.hash_seed) {
+        const Status set = set_hash_seed(layout->hash_seed);
+        if (!set) return set;
+    }
     if (socket != kSystemSocket) {
         std::error_code failure;
         const std::string absolute = fs::absolute(socket, failure).native();
@@ -85,7 +101,7 @@ Status prepare(const RunOptions& options) {
         setenv("PYCDS_SOCKET", absolute.c_str(), 1);
     }
     setenv("LD_AUDIT", library->c_str(), 1);
-    setenv(kVariable, fmt::format("{:x}{}", *base, options.children ? "+" : "").c_str(), 1);
+    setenv(kVariable, fmt::format("{:x}{}", layout->common_base, options.children ? "+" : "").c_str(), 1);
     return Ok{};
 }
 
@@ -111,8 +127,12 @@ Status run_run(const RunOptions& options, const std::vector<std::string>& comman
         // What it gives up must not go unnoticed; the address itself has no place in a log.
         fmt::print(stderr, "pycdsctl: {}\n",
                    prepared
-                       ? "run: libpython is loaded where it lies in all that is run so, until the "
-                         "next boot: less address randomisation (--quiet does not say this)"
+                       ? std::string("run: libpython is loaded where it lies in all that is run so, "
+                                     "until the next boot: less address randomisation") +
+                             (options.hash_seed ? "; and hashes of strings are those of all that is run "
+                                                  "so: less protection against hash flooding"
+                                                : "") +
+                             " (--quiet does not say this)"
                        : "run: started as without run: " + printable(prepared.error().message));
     }
     return execute(command);
@@ -158,6 +178,9 @@ void add_run_command(CLI::App& app, const Globals& globals, Action& action,
         "Do not say on standard error what this gives up, or that it could not be done");
     command->add_flag("--children", options->children,
                       "For interpreters that the first one starts, too");
+    command->add_flag("--hash-seed", options->hash_seed,
+                      "With the daemon's hash seed, the same for all: with images that `pycdsctl build "
+                      "--hash-seed` has made a process has less memory of its own");
     command->footer(
         "  [--] COMMAND [ARGUMENT...]  What to run; all that follows is COMMAND's\n"
         "\n"

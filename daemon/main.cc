@@ -176,6 +176,7 @@ Status run(const config::Options& options, int argc, char** argv) {
     uint64_t common_base = KeptImages::common_base_of(passed->stored);
     if (common_base == 0) common_base = sys::random_common_base();
     service.set_common_base(common_base);
+    service.set_hash_seed(sys::random_hash_seed());
     kept.set_common_base(common_base);
     kept.take(std::move(passed->stored));
     server.start();

@@ -108,24 +108,23 @@ class Build {
     explicit Build(Arguments arguments) : arguments_(std::move(arguments)) {}
 
     Status run() {
-        const interp::Refusal refusal = interp::identify_interpreter(
-            &arguments_.parameters.interpreter, &arguments_.parameters.runtime_base);
+        ImageParameters& parameters = arguments_.parameters;
+        const interp::Refusal refusal =
+            interp::identify_interpreter(&parameters.interpreter, &parameters.runtime_base);
         if (refusal != nullptr) {
             return Error{ErrorCode::kBuildFailed,
                          std::string("this interpreter cannot be archived: ") + refusal};
         }
         // Nobody chooses where a program lies, only where its libraries do.
-        if (arguments_.parameters.runtime_base == 0 || interpreter_is_the_program()) {
-            arguments_.common_base = 0;
-        }
+        if (parameters.runtime_base == 0 || interpreter_is_the_program()) arguments_.common_base = 0;
         // Who has it there writes little of the image: like processes of an interpreter that has a
         // fixed place, and unlike those that have to relocate all that they use.
-        if (arguments_.common_base != 0) arguments_.parameters.interpreter.at_common_base = 1;
+        if (arguments_.common_base != 0) parameters.interpreter.at_common_base = 1;
+        if (parameters.hashes) parameters.interpreter.hash_probe = interp::hash_probe();
         // Who runs the builder without randomisation wants images for processes without.
         const int persona = personality(0xffffffffUL);
-        arguments_.parameters.by_module =
-            arguments_.parameters.runtime_base != 0 && arguments_.common_base == 0 &&
-            persona != -1 && (persona & ADDR_NO_RANDOMIZE) == 0;
+        parameters.by_module = parameters.runtime_base != 0 && arguments_.common_base == 0 &&
+                               persona != -1 && (persona & ADDR_NO_RANDOMIZE) == 0;
         fix_filename_ = imported("_imp", "_fix_co_filename");
         if (fix_filename_ == nullptr) {
             return Error{ErrorCode::kBuildFailed, "this interpreter has no _imp._fix_co_filename"};
@@ -138,9 +137,8 @@ class Build {
         }
         graph_.note_startup_strings(interned);
         disable_collection();
-        std::string version = Py_GetVersion();
-        std::replace(version.begin(), version.end(), '\n', ' ');
-        arguments_.parameters.python = version;
+        parameters.python = Py_GetVersion();
+        std::replace(parameters.python.begin(), parameters.python.end(), '\n', ' ');
 
         if (arguments_.sources_fd >= 0) {
             const Status offered = take_offered();
@@ -425,12 +423,13 @@ PyObject* build(PyObject*, PyObject* args) {
     int system = 0;
     unsigned uid = 0;
     unsigned long long common_base = 0;
+    int hashes = 0;
     const char* profile = nullptr;
     Py_ssize_t profile_size = 0;
-    if (!PyArg_ParseTuple(args, "iiiiIKpIy#OOKi:build", &arguments.plan_fd, &arguments.out_fd,
+    if (!PyArg_ParseTuple(args, "iiiiIKpIy#OOKip:build", &arguments.plan_fd, &arguments.out_fd,
                           &arguments.report_fd, &arguments.filter_fd, &slot, &generation, &system,
                           &uid, &profile, &profile_size, &arguments.look_for_patterns,
-                          &arguments.compile_patterns, &common_base, &arguments.sources_fd)) {
+                          &arguments.compile_patterns, &common_base, &arguments.sources_fd, &hashes)) {
         return nullptr;
     }
     if (arguments.look_for_patterns == Py_None) arguments.look_for_patterns = nullptr;
@@ -440,6 +439,7 @@ PyObject* build(PyObject*, PyObject* args) {
         return nullptr;
     }
     arguments.common_base = common_base;
+    arguments.parameters.hashes = hashes != 0;
     arguments.parameters.slot = slot;
     arguments.parameters.generation = generation;
     arguments.parameters.domain = system ? image::DomainKind::kSystem : image::DomainKind::kUser;
@@ -472,7 +472,7 @@ PyObject* record_process(PyObject*, PyObject* args) {
 PyMethodDef methods[] = {
     {"build", build, METH_VARARGS,
      "build(plan_fd, out_fd, report_fd, filter_fd, slot, generation, system, uid, profile,\n"
-     "look_for_patterns, compile_patterns, common_base, sources_fd) -> None or error text"},
+     "look_for_patterns, compile_patterns, common_base, sources_fd, hashes) -> None or error text"},
     {"record", record_process, METH_VARARGS,
      "record(image_fd, pid) -> bytes\n\nLines of a profile of a process that maps the image."},
     {nullptr, nullptr, 0, nullptr},

@@ -193,7 +193,12 @@ class Writer {
             reinterpret_cast<uint64_t>(interp::type_address(node.type));
         mark(&external_, node.offset + offsetof(PyObject, ob_type));
         switch (node.type) {
-            case TypeIndex::kStr: interp::reset_str(copy, ObjectGraph::is_interned(node)); break;
+            case TypeIndex::kStr:
+                interp::reset_str(copy, ObjectGraph::is_interned(node));
+                if (parameters_.hashes) {
+                    reinterpret_cast<PyASCIIObject*>(copy)->hash = PyObject_Hash(node.source);
+                }
+                break;
             case TypeIndex::kTuple: interp::reset_tuple(copy); break;
             case TypeIndex::kBytes: *at<Py_hash_t>(node.offset + kBytesHash) = -1; break;
             case TypeIndex::kCode:

@@ -32,6 +32,8 @@ struct ImageParameters {
     std::string python;                   // version text
     const void* interned_dict = nullptr;  // see find_interned_dict_variable()
     Profile profile;
+    // Shall strings have hashes, for processes with this one's seed?
+    bool hashes = false;
     // Will processes have the interpreter elsewhere? Then they write all that they use.
     bool by_module = false;
 };

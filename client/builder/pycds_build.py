@@ -85,7 +85,8 @@ def main():
     message = builder.build(
         int(options["--plan-fd"]), int(options["--out-fd"]), report_fd, int(options["--filter-fd"]),
         int(options["--slot"]), int(options["--generation"]), kind == "system", int(uid or 0),
-        profile, look_for_patterns, compile_patterns, int(options.get("--common-base", 0)), sources_fd)
+        profile, look_for_patterns, compile_patterns, int(options.get("--common-base", 0)), sources_fd,
+        int(options.get("--hashes", 0)))
     if message is not None:
         fail(report_fd, 1, message)
     # Tearing the heap down would cost as much as building it.

@@ -145,14 +145,31 @@ struct Prepared {
     loader::MappedImage::Expectation expectation{};
     char socket[sizeof(sockaddr_un::sun_path)] = {};
     int seccomp = 0;
-    // The key of images for processes whose interpreter is where the daemon wants it.
-    uint8_t run_identity[16] = {};
+    // The keys of images for this process, what fits best first; the last is that of any process's.
+    uint8_t identities[4][16] = {};
+    size_t identity_count = 0;
 };
 constinit Prepared prepared;
 
 // Whatever takes system calls away after the start may do so with a signal.
 int seccomp_mode() {
     return prctl(PR_GET_SECCOMP);
+}
+
+// `pycdsctl run` leads to images for processes whose interpreter is where the daemon wants it, with hashes if
+// the process has the daemon's seed. One that says so and has another costs itself a question.
+void note_identities(image::InterpreterIdentity identity) {
+    const bool common = image::is_common_base(prepared.expectation.runtime_base);
+    const uint64_t probe = environment("PYCDS_HASHES") == nullptr ? 0 : interp::hash_probe();
+    for (const uint64_t hash_probe : {probe, uint64_t{0}}) {
+        for (const bool at_common_base : {true, false}) {
+            if (at_common_base && !common) continue;
+            identity.hash_probe = hash_probe;
+            identity.at_common_base = at_common_base ? 1 : 0;
+            image::identity_digest(identity, prepared.identities[prepared.identity_count++]);
+        }
+        if (probe == 0) break;
+    }
 }
 
 const char* prepare() {
@@ -178,12 +195,8 @@ const char* prepare() {
             interp::identify_interpreter(&identity, &prepared.expectation.runtime_base)) {
         return failure;
     }
-    image::identity_digest(identity, prepared.expectation.identity);
+    note_identities(identity);
     identified = true;
-    if (image::is_common_base(prepared.expectation.runtime_base)) {
-        identity.at_common_base = 1;
-        image::identity_digest(identity, prepared.run_identity);
-    }
     prepared.seccomp = seccomp_mode();
 
     note_stats_file();
@@ -199,17 +212,18 @@ const char* prepare() {
     return nullptr;
 }
 
-// `pycdsctl run` leads to another image; to the same as without it where there is none.
+// Of the images that fit the first that there is.
 const char* ask_daemon(link::Attachment* attachment) {
-    loader::MappedImage::Expectation& expectation = prepared.expectation;
-    if (image::is_common_base(expectation.runtime_base)) {
-        const char* failure = link::attach(prepared.socket, prepared.run_identity, attachment);
+    const char* failure = "no-image";
+    for (size_t i = 0; i < prepared.identity_count; ++i) {
+        const uint8_t* identity = prepared.identities[i];
+        failure = link::attach(prepared.socket, identity, attachment);
         if (failure == nullptr) {
-            std::memcpy(expectation.identity, prepared.run_identity, sizeof prepared.run_identity);
+            std::memcpy(prepared.expectation.identity, identity, sizeof prepared.identities[i]);
         }
-        if (failure == nullptr || std::strcmp(failure, "no-image") != 0) return failure;
+        if (failure == nullptr || std::strcmp(failure, "no-image") != 0) break;
     }
-    return link::attach(prepared.socket, expectation.identity, attachment);
+    return failure;
 }
 
 // Rights that a process has without being somebody else and without AT_SECURE (capabilities(7)).

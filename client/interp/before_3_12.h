@@ -55,10 +55,10 @@ inline constexpr unsigned long long kMortalLayoutDigest =
 #undef PYCDS_COMPACT_STR_FIELDS
 #undef PYCDS_INT_FIELDS
 
-// Neither its hash is known, on which a dict may rely, nor has it a cache.
-inline bool str_is_disposable(PyObject* str) {
+// Neither has it learned its hash, on which a dict may rely, nor got a cache.
+inline bool str_is_disposable(PyObject* str, bool had_hash) {
     const auto* ascii = reinterpret_cast<const PyASCIIObject*>(str);
-    if (ascii->hash != -1 || ascii->wstr != nullptr) return false;
+    if ((ascii->hash != -1 && !had_hash) || ascii->wstr != nullptr) return false;
     return ascii->state.ascii != 0 ||
            reinterpret_cast<const PyCompactUnicodeObject*>(str)->utf8 == nullptr;
 }

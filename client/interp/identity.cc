@@ -242,6 +242,14 @@ PyObject* heap_singleton(uint64_t number) {
     return nullptr;
 }
 
+uint64_t hash_probe() {
+    PyObject* text = PyUnicode_FromString(image::kHashProbe);
+    const Py_hash_t hash = text == nullptr ? -1 : PyObject_Hash(text);
+    Py_XDECREF(text);
+    PyErr_Clear();
+    return hash == -1 ? 0 : static_cast<uint64_t>(hash);
+}
+
 bool find_heap_singleton(PyObject* object, uint64_t* number) {
     if (!kHasHeapSingletons) return false;
     *number = number_by_value(object);

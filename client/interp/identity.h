@@ -35,6 +35,10 @@ const void* singleton_address(image::SingletonIndex index);
 // nullptr if this version has no such singletons, or for want of memory. Call with the GIL held.
 PyObject* heap_singleton(uint64_t number);
 
+// image::InterpreterIdentity::hash_probe of this process, whatever its seed is; 0 for want of memory. Call
+// with the GIL held.
+uint64_t hash_probe();
+
 // Is `object` one of them, and which?
 bool find_heap_singleton(PyObject* object, uint64_t* number);
 

@@ -3,7 +3,7 @@
 //
 //   kImageRefcount         reference count of every image object, so that it never reaches zero
 //   kRefcountsAreWritten   there are no immortal objects: using an object writes to it
-//   code_is_disposable(c), str_is_disposable(s)
+//   code_is_disposable(c), str_is_disposable(s, had_hash)
 //                          may it become again what it was when the image was made?
 //   kHasCoVersion          co_version exists and must be unique in the process (3.12+)
 //   kCodePointers[]        offsets of the PyObject* fields of a code object, none of them null

@@ -99,9 +99,9 @@ inline bool shared_code_fields_are_disposable(const PyCodeObject* code) {
 // Nothing counts runs; specialisation writes from the first on.
 inline constexpr Field kRunCounter = {0, 0, 1};
 
-// Neither its hash is known, on which a dict may rely, nor has it a cache.
-inline bool str_is_disposable(PyObject* str) {
-    return reinterpret_cast<const PyASCIIObject*>(str)->hash == -1 &&
+// Neither has it learned its hash, on which a dict may rely, nor got a cache.
+inline bool str_is_disposable(PyObject* str, bool had_hash) {
+    return (had_hash || reinterpret_cast<const PyASCIIObject*>(str)->hash == -1) &&
            (reinterpret_cast<const PyASCIIObject*>(str)->state.ascii != 0 ||
             reinterpret_cast<const PyCompactUnicodeObject*>(str)->utf8 == nullptr);
 }

@@ -125,6 +125,7 @@ const char* MappedImage::prepare_objects(const Header& header, uint64_t runtime_
 void MappedImage::locate_tables(const Header& header) {
     generation_ = header.generation;
     domain_ = header.domain;
+    has_hashes_ = header.interpreter.hash_probe != 0;
     const auto table = [&](RegionKind kind) { return image::find_region(header, kind); };
     if (const image::RegionEntry* strings = table(RegionKind::kStrInterned)) {
         strings_offset_ = strings->offset;

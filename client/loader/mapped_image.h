@@ -36,6 +36,8 @@ class MappedImage {
     uint64_t generation() const { return generation_; }
     uint32_t root_count() const { return root_count_; }
     image::DomainKind domain() const { return domain_; }
+    // Have its strings their hashes from the builder?
+    bool has_hashes() const { return has_hashes_; }
 
     // The root of a source path (no NUL needed), or nullptr.
     const image::RootRecord* find_root(const char* path, size_t size) const;
@@ -153,6 +155,7 @@ class MappedImage {
     uint64_t size_ = 0;
     uint64_t generation_ = 0;
     image::DomainKind domain_{};
+    bool has_hashes_ = false;
     uint32_t root_count_ = 0;
     uint32_t index_mask_ = 0;
     const image::RootRecord* roots_ = nullptr;

@@ -163,7 +163,7 @@ class RegionScrub {
             interp::drop_caches(code);
             return interp::code_is_disposable(code) && has_own_filename(code);
         }
-        if (Py_TYPE(object) == &PyUnicode_Type) return interp::str_is_disposable(object);
+        if (Py_TYPE(object) == &PyUnicode_Type) return interp::str_is_disposable(object, image_.has_hashes());
         if (Py_TYPE(object) == &PyBytes_Type) return interp::bytes_is_disposable(object);
         return true;
     }

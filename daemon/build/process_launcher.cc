@@ -89,11 +89,16 @@ Result<std::unique_ptr<core::RunningBuilder>> ProcessLauncher::start(
     if (!error_out) return error_out.error();
 
     SpawnRequest request;
-    request.arguments = {run.python, "-I", "-S", "-B"};
+    // -I, but that the seed of hashes counts. There is no other variable, and nothing but our own in the
+    // script's directory, which -I would keep from sys.path.
+    request.arguments = {run.python, run.hash_seed == 0 ? "-I" : "-s", "-S", "-B"};
     request.arguments.insert(request.arguments.end(), run.options.begin(), run.options.end());
     request.arguments.push_back(script);
     request.arguments.insert(request.arguments.end(), run.arguments.begin(), run.arguments.end());
     request.environment = {"PATH=/usr/local/bin:/usr/bin:/bin", "LANG=C.UTF-8", "HOME=/"};
+    if (run.hash_seed != 0) {
+        request.environment.push_back("PYTHONHASHSEED=" + std::to_string(run.hash_seed));
+    }
     request.stderr_fd = error_out->write_end.get();
     if (run.plan) request.passed_fds.push_back(run.plan.get());
     request.passed_fds.push_back(output->get());
@@ -142,6 +147,10 @@ Result<std::unique_ptr<core::RunningBuilder>> ProcessLauncher::launch(
     if (job.common_base != 0) {
         run.arguments.insert(run.arguments.end(),
                              {"--common-base", std::to_string(job.common_base)});
+    }
+    if (job.hash_seed != 0) {
+        run.hash_seed = job.hash_seed;
+        run.arguments.insert(run.arguments.end(), {"--hashes", "1"});
     }
     run.plan = std::move(*plan);
     run.readable = paths_of_interpreter(job.python);

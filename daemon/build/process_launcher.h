@@ -50,6 +50,7 @@ class ProcessLauncher final : public core::BuilderLauncher {
         UniqueFd plan;                       // passed first, if there is one
         std::vector<std::string> readable;   // paths: sandbox.h
         UniqueFd sources;                    // passed last, if there is one
+        uint32_t hash_seed = 0;              // PYTHONHASHSEED; 0: random
         uint64_t max_output = 0;             // bytes
         uint64_t max_memory = 0;             // bytes
         std::chrono::seconds deadline{0};

@@ -144,7 +144,7 @@ void Build::launch_next() {
         request_.python, request_.optimize,   part.slot,
         generation_,     part.domain,         part.domain_uid,
         part.entries,    origin_.by_itself(), request_.for_run ? services_.common_base : 0,
-        request_.offered};
+        request_.offered, request_.hashes ? services_.hash_seed : 0};
     // The builder is destroyed with us and calls nobody after that: plain `this` is good.
     Result<std::unique_ptr<RunningBuilder>> running = services_.launcher.launch(
         job, BuilderCallbacks{[this](uint32_t done, uint32_t total) { on_progress(done, total); },
@@ -190,6 +190,8 @@ void Build::on_imported(Result<ImportedImage> imported) {
     if (!imported) return fail(imported.error());
     imported->image.origin = origin_;
     if (request_.offered) imported->image.gid = peer_.gid;
+    // The seed is not kept either.
+    imported->image.ends_with_daemon = request_.hashes;
     if (request_.offered) total_ = imported->image.info.roots + imported->image.info.left_out;
     // An image of nothing is of no use, and must not take the place of a good one.
     if (imported->image.info.roots != 0) images_.push_back(std::move(imported->image));

@@ -32,6 +32,7 @@ struct BuildServices {
     uid_t daemon_uid;
     std::set<std::string>& interpreters;  // Service::note_interpreter()
     uint64_t common_base = 0;  // see BuilderJob
+    uint32_t hash_seed = 0;    // likewise
 };
 
 // What is asked for, by whom, and what for.

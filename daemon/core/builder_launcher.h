@@ -30,6 +30,8 @@ struct BuilderJob {
     // There is no plan: the sources come over a socket, RunningBuilder::take_sources(). From somebody
     // who may mean no good: it has less time and memory.
     bool offered = false;
+    // PYTHONHASHSEED of the processes that the image is for; 0: of any.
+    uint32_t hash_seed = 0;
 };
 
 // Looks for what an interpreter can import (clients/pycds_plan.py, mode `system`).

@@ -28,6 +28,7 @@ struct StoredImage {
     Origin origin;
     uint64_t checksum = 0;  // FrozenPrefix::checksum
     std::optional<gid_t> gid;  // only processes with this one get it
+    bool ends_with_daemon = false;  // no keeper hears of it
 };
 
 class ImageKeeper {

@@ -14,10 +14,15 @@ Reply reply_with(wire::Reply message) {
     return Reply{std::move(message), {}};
 }
 
-Status check_level(const wire::BuildRequest& request) {
-    if (request.optimize <= 2) return Ok{};
-    return Error{ErrorCode::kInvalidArgument,
-                 "no such optimisation level: " + std::to_string(request.optimize)};
+Status check_build(const wire::BuildRequest& request, uint32_t hash_seed) {
+    if (request.optimize > 2) {
+        return Error{ErrorCode::kInvalidArgument,
+                     "no such optimisation level: " + std::to_string(request.optimize)};
+    }
+    if (request.hashes && hash_seed == 0) {
+        return Error{ErrorCode::kUnavailable, "the daemon has no hash seed"};
+    }
+    return Ok{};
 }
 
 }  // namespace
@@ -98,7 +103,7 @@ std::optional<Reply> Service::build(const PeerIdentity& peer, const wire::BuildR
                                 "a build request carries one descriptor, its plan; this one has " +
                                     std::to_string(fds.size())});
     }
-    const Status level = check_level(request);
+    const Status level = check_build(request, build_services_.hash_seed);
     if (!level) return reply_with(level.error());
     const Status plan = check_plan_fd(fds[0].get());
     if (!plan) return reply_with(plan.error());
@@ -117,7 +122,7 @@ std::optional<Reply> Service::build_offered(const PeerIdentity& peer,
                                 "this daemon makes no images of users' own files "
                                 "(user-image-budget); a daemon of your own does: pycdsd --user"});
     }
-    const Status level = check_level(request);
+    const Status level = check_build(request, build_services_.hash_seed);
     if (!level) return reply_with(level.error());
     // Even to look at a path can take as long as who made it likes.
     if (!interpreters_.contains(request.python)) {
@@ -233,7 +238,7 @@ Reply Service::fetch(const PeerIdentity& peer, const wire::FetchRequest& request
 
 // For every peer: who maps an image of such an interpreter knows it anyway.
 Reply Service::layout() const {
-    return reply_with(wire::LayoutReply{build_services_.common_base});
+    return reply_with(wire::LayoutReply{build_services_.common_base, build_services_.hash_seed});
 }
 
 void Service::peer_gone(const ReplySink& sink) {

@@ -66,6 +66,8 @@ class Service {
     // Where `pycdsctl run` loads libraries of interpreters (image/format.h), and what images of
     // those are made for from now on.
     void set_common_base(uint64_t base) { build_services_.common_base = base; }
+    // PYTHONHASHSEED of processes that want images with hashes; 0, as before: there are no such images.
+    void set_hash_seed(uint32_t seed) { build_services_.hash_seed = seed; }
 
     // The system's images are made with it: users may have theirs made with it too. An absolute path
     // without symbolic links. No other is looked at on a user's word.

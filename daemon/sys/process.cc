@@ -5,6 +5,7 @@
 #include <sys/resource.h>
 #include <sys/signalfd.h>
 
+#include <algorithm>
 #include <initializer_list>
 #include <utility>
 
@@ -69,6 +70,12 @@ uint64_t random_common_base() {
     uint64_t number = 0;
     if (getrandom(&number, sizeof number, 0) != static_cast<ssize_t>(sizeof number)) return 0;
     return image::kCommonBaseBegin + number % image::kCommonBases * image::kCommonBaseStep;
+}
+
+uint32_t random_hash_seed() {
+    uint32_t number = 0;
+    if (getrandom(&number, sizeof number, 0) != static_cast<ssize_t>(sizeof number)) return 0;
+    return std::max(number, uint32_t{1});
 }
 
 }  // namespace pycds::sys

@@ -43,4 +43,8 @@ void ignore_broken_pipes();
 // kernel has no random numbers to give.
 uint64_t random_common_base();
 
+// A seed for PYTHONHASHSEED, from 1 to 4294967295 (0 would switch hash randomisation off), or 0 if the kernel
+// has none to give.
+uint32_t random_hash_seed();
+
 }  // namespace pycds::sys

@@ -123,9 +123,14 @@ struct InterpreterIdentity {
     char cache_tag[32];          // sys.implementation.cache_tag, zero-padded
     uint8_t at_common_base;      // 1: loaded where `pycdsctl run` has it, see kCommonBaseBegin; such
                                  // processes have an image of their own, since they write less of it
-    uint8_t reserved[39];        // 0
+    uint8_t reserved[7];         // 0
+    uint64_t hash_probe;         // 0: strings of the image have no hashes; or they have those of processes
+                                 // with one seed (PYTHONHASHSEED), in which kHashProbe has this one
+    uint8_t reserved_end[24];    // 0
 };
 static_assert(sizeof(InterpreterIdentity) == 128);
+
+inline constexpr char kHashProbe[] = "pycds: which seed is it?";
 
 // ---------------------------------------------------------------------------------------------
 // Regions

@@ -71,6 +71,10 @@ Verdict check_identity(const Header& header) {
     if (first_nonzero(identity.reserved, sizeof identity.reserved) != sizeof identity.reserved) {
         return bad(Defect::kReserved, kIdentityOffset + offsetof(InterpreterIdentity, reserved));
     }
+    if (first_nonzero(identity.reserved_end, sizeof identity.reserved_end) !=
+        sizeof identity.reserved_end) {
+        return bad(Defect::kReserved, kIdentityOffset + offsetof(InterpreterIdentity, reserved_end));
+    }
     return {};
 }
 

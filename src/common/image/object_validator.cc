@@ -141,8 +141,9 @@ bool Checker::good_str(const ObjectLayout& layout, uint64_t object, uint64_t roo
         (ascii && kind != 1) || room < data + kind || length > (room - data) / kind - 1) {
         return false;
     }
-    // Neither a hash nor a cached form.
-    if (load<uint64_t>(at + kStrHash) != ~uint64_t{0}) return false;
+    // Neither a cached form nor, but where all have one, a hash.
+    const bool has_hash = load<uint64_t>(at + kStrHash) != ~uint64_t{0};
+    if (has_hash != (header_.interpreter.hash_probe != 0)) return false;
     const uint64_t caches = kStrState + 8;
     if (first_nonzero(image_ + at + caches, data - caches) != data - caches) return false;
     const std::byte* text = image_ + at + data;

@@ -130,6 +130,9 @@ void text_header(Out out, const Header& header) {
     fmt::format_to(out, "generation       {}\n", header.generation);
     fmt::format_to(out, "requested base   {:#x}, interpreter at {:#x}{}\n", header.requested_base,
                    header.runtime_base, identity.at_common_base != 0 ? " (pycdsctl run)" : "");
+    if (identity.hash_probe != 0) {
+        fmt::format_to(out, "hash seed        of this daemon (pycdsctl run --hash-seed)\n");
+    }
     fmt::format_to(out, "objects          {} at {:#x}\n",
                    human_size(header.objects_end - header.objects_begin), header.objects_begin);
     fmt::format_to(out, "code versions    {} from {:#x}\n", header.co_version_count,
@@ -197,8 +200,8 @@ void json_header(Out out, const Header& header) {
                    identity.hexversion, identity.magic_number, identity.optimize);
     fmt::format_to(out, R"("debug_ranges":{},"pointer_size":{},"digit_bits":{},)",
                    identity.debug_ranges != 0, identity.pointer_size, identity.digit_bits);
-    fmt::format_to(out, R"("at_common_base":{},"layout_digest":"{:016x}"}})",
-                   identity.at_common_base != 0, identity.layout_digest);
+    fmt::format_to(out, R"("at_common_base":{},"has_hashes":{},"layout_digest":"{:016x}"}})",
+                   identity.at_common_base != 0, identity.hash_probe != 0, identity.layout_digest);
     if (header.domain == DomainKind::kUser) {
         fmt::format_to(out, R"(,"domain":{{"kind":"user","uid":{}}})", header.domain_uid);
     } else {

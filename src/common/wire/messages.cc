@@ -173,6 +173,7 @@ pb::Request to_proto(const Request& request) {
                        out.mutable_build()->set_optimize(in.optimize);
                        out.mutable_build()->set_for_run(in.for_run);
                        out.mutable_build()->set_offered(in.offered);
+                       out.mutable_build()->set_hashes(in.hashes);
                    },
                    [&](const ListRequest&) { out.mutable_list(); },
                    [&](const StatusRequest&) { out.mutable_status(); },
@@ -238,7 +239,10 @@ pb::Reply to_proto(const Reply& reply) {
                 out.mutable_progress()->set_done(in.done);
                 out.mutable_progress()->set_total(in.total);
             },
-            [&](const LayoutReply& in) { out.mutable_layout()->set_common_base(in.common_base); },
+            [&](const LayoutReply& in) {
+                out.mutable_layout()->set_common_base(in.common_base);
+                out.mutable_layout()->set_hash_seed(in.hash_seed);
+            },
             [&](const SourcesReply&) { out.mutable_sources(); },
         },
         reply);
@@ -294,7 +298,8 @@ Result<Request> decode_request(std::span<const std::byte> packet) {
         }
         case pb::Request::kBuild:
             return Request{BuildRequest{in.build().python(), in.build().optimize(),
-                                        in.build().for_run(), in.build().offered()}};
+                                        in.build().for_run(), in.build().offered(),
+                                        in.build().hashes()}};
         case pb::Request::kList: return Request{ListRequest{}};
         case pb::Request::kStatus: return Request{StatusRequest{}};
         case pb::Request::kDrop: return Request{DropRequest{in.drop().id()}};
@@ -332,7 +337,7 @@ Result<Reply> decode_reply(std::span<const std::byte> packet) {
         }
         case pb::Reply::kProgress:
             return Reply{BuildProgress{in.progress().done(), in.progress().total()}};
-        case pb::Reply::kLayout: return Reply{LayoutReply{in.layout().common_base()}};
+        case pb::Reply::kLayout: return Reply{LayoutReply{in.layout().common_base(), in.layout().hash_seed()}};
         case pb::Reply::kSources: return Reply{SourcesReply{}};
         case pb::Reply::RESULT_NOT_SET: break;
     }

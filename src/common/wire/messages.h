@@ -27,6 +27,7 @@ struct BuildRequest {
     uint32_t optimize = 0;
     bool for_run = false;
     bool offered = false;
+    bool hashes = false;
 };
 struct ListRequest {};
 struct StatusRequest {};
@@ -95,6 +96,7 @@ struct FetchReply {
 };
 struct LayoutReply {
     uint64_t common_base = 0;
+    uint32_t hash_seed = 0;
 };
 struct SourcesReply {};
 using Reply = std::variant<Error, AttachReply, BuildReply, ListReply, StatusReply, DropReply,

@@ -353,6 +353,25 @@ TEST_F(ServiceTest, EverybodyGetsTheCommonAddress) {
               image::kCommonBaseBegin);
 }
 
+TEST_F(ServiceTest, ImagesWithHashesNeedASeedAndEndWithTheDaemon) {
+    const wire::BuildRequest request{"/usr/bin/python3", 0, false, false, true};
+    const std::optional<Reply> refused =
+        service_.handle(peer(kDaemon), request, plan("/user/a.py\0"s), sink_);
+    ASSERT_TRUE(refused);
+    EXPECT_EQ(std::get<Error>(refused->message).code, ErrorCode::kUnavailable);
+    service_.set_hash_seed(77);
+    EXPECT_EQ(ask<wire::LayoutReply>(kAlice, wire::LayoutRequest{}).hash_seed, 77u);
+    build(kDaemon, "/user/a.py\0"s);
+    EXPECT_EQ(launcher_.started.back().job.hash_seed, 0u);
+    finish_builder();
+    service_.handle(peer(kDaemon), request, plan("/user/a.py\0"s), sink_);
+    worker_.run_all();
+    EXPECT_EQ(launcher_.started.back().job.hash_seed, 77u);
+    finish_builder();
+    ASSERT_EQ(service_.images().size(), 1u);
+    EXPECT_TRUE(service_.images().all().front()->ends_with_daemon);
+}
+
 TEST_F(ServiceTest, OnlyAnImageForRunIsMadeForTheCommonAddress) {
     service_.set_common_base(image::kCommonBaseBegin);
     build(kDaemon, "/user/a.py\0"s);

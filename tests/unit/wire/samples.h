@@ -35,7 +35,7 @@ inline ImageInfo image(uint64_t number) {
 
 inline std::vector<Request> requests() {
     return {AttachRequest{identity(), 1},
-            BuildRequest{"/usr/bin/python3.13", 2, true, true},
+            BuildRequest{"/usr/bin/python3.13", 2, true, true, true},
             ListRequest{},
             StatusRequest{},
             DropRequest{"img-3"},
@@ -64,7 +64,7 @@ inline std::vector<Reply> replies() {
             DropReply{6},
             FetchReply{image(7)},
             BuildProgress{8, 900},
-            LayoutReply{0x6612'3460'0000},
+            LayoutReply{0x6612'3460'0000, 4'000'000'001},
             SourcesReply{}};
 }
 
