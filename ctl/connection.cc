@@ -42,7 +42,7 @@ Error connect_error(const std::string& path, int failure) {
         case EPERM:
             return Error{ErrorCode::kPermissionDenied,
                          fmt::format("not allowed to talk to the daemon at {}: {}; who asks too "
-                                     "often is locked out for a second",
+                                     "often is locked out for a moment",
                                      path, std::strerror(failure))};
         case EAGAIN:
             return Error{

@@ -62,7 +62,7 @@ constexpr Reason kRefusals[] = {
      "see whether PYCDS_SOCKET names its socket"},
     {"not-allowed",
      "the process may not connect to the socket: its mode and the directories above it say who may, "
-     "and for a second nobody may who has asked too often (user-requests in pycdsd.conf(5))"},
+     "and for a moment nobody may who has asked too often (user-requests in pycdsd.conf(5))"},
     {"daemon-busy", "the daemon takes no more connections just now"},
     {"daemon-not-trusted",
      "who listens is neither root nor the user of the process: start the daemon "

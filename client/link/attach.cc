@@ -54,7 +54,7 @@ const char* connect_to(const char* path, UniqueFd* out) {
     if (!fd) return "no-socket";
     // unix(7): a non-blocking connect either succeeds at once or says EAGAIN (full backlog).
     if (connect(fd.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0) {
-        // The daemon locks out for a second who asks too often (daemon/ipc/lockout.h).
+        // The daemon locks out for a moment who asks too often (daemon/ipc/lockout.h).
         if (errno == EACCES) return "not-allowed";
         if (errno != EAGAIN) return "no-daemon";
         if (!wait_for_place(fd.get(), address)) return "daemon-busy";

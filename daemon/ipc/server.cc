@@ -154,7 +154,7 @@ bool Server::may_ask(uid_t uid, Connection::Clock::time_point now) {
     if (service_.accounting().spend_request(uid, static_cast<uint64_t>(since.count()))) return true;
     if (is_time_to_warn(&last_lockout_warning_)) {
         log_notice("uid " + std::to_string(uid) +
-                   " asks too often (user-requests) and is locked out for a second, maybe again");
+                   " asks too often (user-requests) and is locked out for a moment, maybe again");
     }
     lockout_.add(uid, options_.lockout);
     return false;

@@ -24,8 +24,9 @@ namespace pycds::ipc {
 struct ServerOptions {
     // How long a peer may neither ask nor read.
     std::chrono::milliseconds patience{5000};
-    // How long who asks too often may not connect.
-    std::chrono::milliseconds lockout{1000};
+    // How long who asks too often may not connect. Short: what he may in that time he does at once when it is
+    // over, and whoever has the processor then waits for it.
+    std::chrono::milliseconds lockout{100};
 };
 
 // Nobody waits long because of another: connections are accepted as they come, each user's requests
