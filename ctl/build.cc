@@ -91,10 +91,10 @@ std::string people_text(const Interpreter& python, uint32_t planned,
     return text + rows.substr(rows.find('\n') + 1);
 }
 
-// From a daemon that takes nobody's word for what is where: with descriptors of our files.
+// From a daemon that follows no path of ours: with the contents of our files.
 Result<wire::BuildReply> build_offered(const Interpreter& python, int plan,
-                                             wire::BuildRequest request, Connection& daemon,
-                                             Connection::Options& call) {
+                                       wire::BuildRequest request, Connection& daemon,
+                                       Connection::Options& call) {
     Result<OwnSources> own = own_sources(plan);
     if (!own) return own.error();
     // In a virtual environment the interpreter is a link to the system's.

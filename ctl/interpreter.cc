@@ -99,15 +99,19 @@ const char* mode_name(PlanRequest::Mode mode) {
 }
 
 Result<uint32_t> count_entries(int fd) {
-    const int64_t size = regular_file_size(fd);
-    if (size < 0) return errno_error("cannot see the size of the plan");
-    Result<Mapping> mapping = Mapping::map_read_only(fd, static_cast<size_t>(size));
+    const Result<Mapping> mapping = map_plan(fd);
     if (!mapping) return mapping.error();
     const std::span<const std::byte> bytes = mapping->bytes();
     return static_cast<uint32_t>(std::count(bytes.begin(), bytes.end(), std::byte{0}));
 }
 
 }  // namespace
+
+Result<Mapping> map_plan(int plan) {
+    const int64_t size = regular_file_size(plan);
+    if (size < 0) return errno_error("cannot see the size of the plan");
+    return Mapping::map_read_only(plan, static_cast<size_t>(size));
+}
 
 Result<Interpreter> find_interpreter(std::string_view name) {
     Result<std::string> path = locate(name);

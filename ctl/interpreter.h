@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "src/common/base/result.h"
+#include "src/common/os/mapping.h"
 #include "src/common/os/unique_fd.h"
 
 namespace pycds::ctl {
@@ -19,6 +20,9 @@ struct Interpreter {
     std::string version;     // "3.11.2"
     std::string cache_tag = {};  // "cpython-311"; empty: it writes no .pyc
 };
+
+// The entries of a plan (its descriptor), each ended by a NUL.
+Result<Mapping> map_plan(int plan);
 
 // Looks a bare name up in PATH, makes a path absolute, and asks the interpreter who it is.
 // kNotFound, kPermissionDenied; kInvalidArgument for what is not a CPython.

@@ -10,11 +10,10 @@
 #include <string_view>
 #include <utility>
 
+#include "ctl/interpreter.h"
 #include "src/common/image/format.h"
 #include "src/common/image/offered_file.h"
 #include "src/common/image/pyc_path.h"
-#include "src/common/os/mapping.h"
-#include "src/common/os/sealed_memfd.h"
 #include "src/common/os/stable_read.h"
 
 namespace pycds::ctl {
@@ -70,9 +69,7 @@ bool send_bytes(int socket, std::string_view bytes) {
 }  // namespace
 
 Result<OwnSources> own_sources(int plan) {
-    const int64_t size = regular_file_size(plan);
-    if (size < 0) return errno_error("cannot see the size of the plan");
-    Result<Mapping> mapping = Mapping::map_read_only(plan, static_cast<size_t>(size));
+    const Result<Mapping> mapping = map_plan(plan);
     if (!mapping) return mapping.error();
     const std::span<const std::byte> bytes = mapping->bytes();
     std::string_view rest(reinterpret_cast<const char*>(bytes.data()), bytes.size());

@@ -256,7 +256,7 @@ uid_t whose_images() {
 // With the first module that somebody wants: a process that imports nothing needs no image.
 const char* try_to_attach() {
     if (seccomp_mode() != prepared.seccomp) return "sandboxed";
-    prepared.expectation.uid = whose_images();
+    prepared.expectation.uid = whose_images;
     link::Attachment attachment;
     const uint64_t begin = now_ns();
     // Other threads go on meanwhile; one that imports gets its modules from stock.

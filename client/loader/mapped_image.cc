@@ -52,7 +52,7 @@ const char* MappedImage::map(int fd, const Expectation& expectation) {
     if (std::memcmp(header.prefix.identity, expectation.identity, 16) != 0) {
         return "image-of-another-interpreter";
     }
-    if (header.domain == image::DomainKind::kUser && header.domain_uid != expectation.uid) {
+    if (header.domain == image::DomainKind::kUser && header.domain_uid != expectation.uid()) {
         return "image-of-another-user";
     }
     if (!is_slot_base(header.requested_base)) return "image-base";

@@ -18,7 +18,7 @@ class MappedImage {
     struct Expectation {
         uint8_t identity[16];
         uint64_t runtime_base;
-        uint32_t uid;    // effective
+        uid_t (*uid)();  // whose images it may map beside the system's; asked if there is one
         bool elsewhere;  // not at the requested base, to see what becomes of that
     };
 

@@ -113,8 +113,8 @@ std::optional<Reply> Service::build(const PeerIdentity& peer, const wire::BuildR
 }
 
 std::optional<Reply> Service::build_offered(const PeerIdentity& peer,
-                                                  const wire::BuildRequest& request,
-                                                  const std::shared_ptr<ReplySink>& sink) {
+                                            const wire::BuildRequest& request,
+                                            const std::shared_ptr<ReplySink>& sink) {
     const Status allowed = build_services_.policy.may_build_offered(peer);
     if (!allowed) return reply_with(allowed.error());
     if (store_.limits().user_max_bytes == 0) {

@@ -62,8 +62,8 @@ Lockout::Lockout(boost::asio::io_context& context, int listener) : timer_(contex
         possible_ = Error{ErrorCode::kNotFound, "there is no socket at " + path};
         return;
     }
-    const std::string name = "/proc/self/fd/" + std::to_string(file_.get());
-    if (!is_our_list(Acl(acl_get_file(name.c_str(), ACL_TYPE_ACCESS)).get())) {
+    name_ = "/proc/self/fd/" + std::to_string(file_.get());
+    if (!is_our_list(Acl(acl_get_file(name_.c_str(), ACL_TYPE_ACCESS)).get())) {
         possible_ = Error{ErrorCode::kPermissionDenied,
                           "the socket has an access control list of somebody else's"};
         return;
@@ -113,9 +113,7 @@ Status Lockout::write() {
         made = made && acl_calc_mask(&list) == 0;
         acl.reset(list);
     }
-    // There is no call for a descriptor that only names a file.
-    const std::string name = "/proc/self/fd/" + std::to_string(file_.get());
-    if (made && acl_set_file(name.c_str(), ACL_TYPE_ACCESS, acl.get()) == 0) return Ok{};
+    if (made && acl_set_file(name_.c_str(), ACL_TYPE_ACCESS, acl.get()) == 0) return Ok{};
     return errno_error("cannot set the access control list of the socket");
 }
 

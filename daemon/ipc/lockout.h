@@ -49,7 +49,8 @@ class Lockout {
     void wait();
     void on_time();
 
-    UniqueFd file_;  // O_PATH
+    UniqueFd file_;     // O_PATH
+    std::string name_;  // of file_: no call of libacl's takes a descriptor that only names a file
     Status possible_ = Ok{};
     bool stale_ = false;  // who is out in the file should not be any more
     std::map<uid_t, Clock::time_point> until_;
