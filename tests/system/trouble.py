@@ -86,8 +86,9 @@ class Trouble(SystemCase):
         after = self.machine.cursor()
         self.machine.run("userdel", "pycds")
         self.assertNotEqual(self.start().returncode, 0)
+        # The socket's file belongs to that user too, so it is the socket that fails first.
         said = self.machine.run("journalctl", "--boot", "--after-cursor", after, "--quiet", "-u",
-                                "pycdsd.service", "--output=cat").stdout
+                                "pycdsd.socket", "-u", "pycdsd.service", "--output=cat").stdout
         self.assertRegex(said, "(?i)user")
         print("    " + said.strip().split("\n")[0])
         self.assert_stock(LIGHT)
