@@ -8,7 +8,6 @@
 #include <map>
 #include <memory>
 
-#include "ctl/child.h"
 #include "ctl/command.h"
 #include "ctl/connection.h"
 #include "ctl/env.h"
@@ -17,8 +16,8 @@
 #include "ctl/output.h"
 #include "ctl/reasons.h"
 #include "ctl/target.h"
+#include "ctl/trial.h"
 #include "src/common/base/text.h"
-#include "src/common/os/sealed_memfd.h"
 
 namespace pycds::ctl {
 namespace {
@@ -253,21 +252,14 @@ void judge_run(Diagnosis& diagnosis, std::map<std::string, std::string>& said) {
 }
 
 Status check_run(Diagnosis& diagnosis, const Target& target, const std::string& socket) {
-    Result<UniqueFd> answer = create_memfd("pycds-doctor");
-    if (!answer) return answer.error();
-    ChildSpec spec{target.python.path, {"-c", kTry}, {}};
-    if (socket != kSystemSocket) spec.variables.push_back("PYCDS_SOCKET=" + socket);
-    spec.descriptor = answer->get();
-    Result<ChildEnd> end = run_child(spec);
-    if (!end) return end.error();
-    std::string text(1 << 16, '\0');
-    const ssize_t size = pread(answer->get(), text.data(), text.size(), 0);
-    text.resize(size < 0 ? 0 : static_cast<size_t>(size));
-    const std::vector<std::string> fields = fields_of(text);
-    if (end->signal != 0 || end->status != 0 || fields.size() % 2 != 0 || fields.empty()) {
+    Result<Trial> trial = try_program(target, {"-c", kTry}, socket);
+    if (!trial) return trial.error();
+    const std::vector<std::string>& fields = trial->said;
+    if (trial->end.signal != 0 || trial->end.status != 0 || fields.size() % 2 != 0 ||
+        fields.empty()) {
         diagnosis.add("run", kProblem,
                       fmt::format("a program that was started did not end as it should: {}",
-                                  last_line(end->errors)));
+                                  last_line(trial->end.errors)));
         return Ok{};
     }
     std::map<std::string, std::string> said;
@@ -279,9 +271,7 @@ Status check_run(Diagnosis& diagnosis, const Target& target, const std::string& 
 Result<Diagnosis> diagnose(const DoctorOptions& options, const std::string& wanted_socket) {
     Result<Target> target = find_target(options.name);
     if (!target) return target.error();
-    std::string socket = wanted_socket;
-    if (socket.empty()) socket = variable("PYCDS_SOCKET");
-    if (socket.empty()) socket = kSystemSocket;
+    const std::string socket = client_socket(wanted_socket);
     Diagnosis diagnosis;
     check_interpreter(diagnosis, *target);
     const std::string library = check_client(diagnosis, *target);
