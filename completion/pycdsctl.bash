@@ -30,7 +30,7 @@ _pycdsctl() {
         if [[ $cur == -* ]]; then
             _pycdsctl_from "--help --version --socket"
         else
-            _pycdsctl_from "build status list show verify drop env enable disable doctor run"
+            _pycdsctl_from "build status list show verify drop env enable disable doctor explain run"
         fi
         return
     fi
@@ -46,6 +46,7 @@ _pycdsctl() {
             enable) _pycdsctl_from "--if-enabled --json --help" ;;
             disable) _pycdsctl_from "--all --json --help" ;;
             doctor) _pycdsctl_from "--pid --json --help" ;;
+            explain) _pycdsctl_from "--python --json --help" ;;
         esac
         return
     fi
@@ -53,6 +54,7 @@ _pycdsctl() {
     case $command in
         run) mapfile -t COMPREPLY < <(compgen -c -f -- "$cur") ;;
         enable | disable | doctor) _pycdsctl_pythons ;;
+        explain) _pycdsctl_files ;;
         show)
             if [[ $words_before == *' --pages '* ]]; then
                 _pycdsctl_from "$(_pycdsctl_pids)"

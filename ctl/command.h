@@ -30,6 +30,7 @@ void add_env_command(CLI::App& app, const Globals& globals, Action& action);
 void add_enable_command(CLI::App& app, const Globals& globals, Action& action);
 void add_disable_command(CLI::App& app, const Globals& globals, Action& action);
 void add_doctor_command(CLI::App& app, const Globals& globals, Action& action);
+void add_explain_command(CLI::App& app, const Globals& globals, Action& action);
 // `to_run`: what stands behind its options (run.h); must outlive the parsing and the action.
 void add_run_command(CLI::App& app, const Globals& globals, Action& action,
                      const std::vector<std::string>& to_run);

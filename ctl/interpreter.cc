@@ -9,7 +9,7 @@
 #include <filesystem>
 
 #include "ctl/child.h"
-#include "ctl/plan_script.h"
+#include "ctl/scripts.h"
 #include "src/common/os/mapping.h"
 #include "src/common/os/sealed_memfd.h"
 

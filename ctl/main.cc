@@ -127,6 +127,7 @@ int run(SplitArguments arguments) {
     add_enable_command(app, globals, action);
     add_disable_command(app, globals, action);
     add_doctor_command(app, globals, action);
+    add_explain_command(app, globals, action);
     add_run_command(app, globals, action, arguments.command);
 
     bool done = false;

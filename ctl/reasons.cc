@@ -108,6 +108,39 @@ constexpr Reason kMisses[] = {
     {"unknown", "for a reason that has no name"},
 };
 
+constexpr Reason kLeftOut[] = {
+    {"no-source", "its source file cannot be read"},
+    {"no-pyc", "it has no .pyc where Python looks for one: compile it (python3 -m compileall)"},
+    {"pyc-unreadable", "its .pyc cannot be read, is no regular file, or is too large"},
+    {"pyc-other-version", "its .pyc is of another version of Python: compile it anew"},
+    {"pyc-stale", "its .pyc is not of the source as that is: compile it anew"},
+    {"pyc-checked-hash",
+     "its .pyc is one that is checked against the source by hash, which has to be read at each "
+     "import: compile it with '--invalidation-mode timestamp'"},
+    {"pyc-corrupt", "its .pyc is cut off or holds no code: compile it anew"},
+    {"unexpected-constant", "its .pyc holds a constant that no compiler writes: compile it anew"},
+    {"changed-while-read", "it was being written while the image was made"},
+    {"not-trusted",
+     "everybody maps the system's image, which therefore holds only what is root's, safe from "
+     "everybody else and readable by all, with every directory above it"},
+    {"duplicate", "it was named twice to whoever made the image"},
+    {"bad-path", "its path is not absolute, too long, or holds a NUL"},
+};
+
+constexpr Reason kFindings[] = {
+    {"no-client",
+     "the interpreter does not load the client: run 'pycdsctl enable'; 'pycdsctl "
+     "doctor' says more"},
+    {"loaded-too-early",
+     "an image has it, but it is among what Python loads before the program begins, when no "
+     "daemon is asked"},
+    {"import-fails", "importing it, or the packages above it, fails"},
+    {"other-path",
+     "an image has the same file by another path, but an import looks for it by the one that it "
+     "spells: build an image with this one"},
+    {"not-found", "there is no such module or file"},
+};
+
 std::string_view explain(std::span<const Reason> reasons, std::string_view name) {
     const auto found = std::find_if(reasons.begin(), reasons.end(),
                                     [&](const Reason& reason) { return reason.name == name; });
@@ -126,12 +159,28 @@ std::span<const Reason> misses() {
     return kMisses;
 }
 
+std::span<const Reason> left_out_reasons() {
+    return kLeftOut;
+}
+
+std::span<const Reason> findings() {
+    return kFindings;
+}
+
 std::string_view explain_refusal(std::string_view name) {
     return explain(kRefusals, name);
 }
 
 std::string_view explain_miss(std::string_view name) {
     return explain(kMisses, name);
+}
+
+std::string_view explain_left_out(std::string_view name) {
+    return explain(kLeftOut, name);
+}
+
+std::string_view explain_finding(std::string_view name) {
+    return explain(kFindings, name);
 }
 
 }  // namespace pycds::ctl

@@ -1,4 +1,4 @@
-// The words of `_pycds.stats()` for people.
+// The words of `_pycds.stats()`, of images and of pycdsctl explain for people.
 #pragma once
 
 #include <span>
@@ -16,8 +16,17 @@ struct Reason {
 std::span<const Reason> refusals();
 std::span<const Reason> misses();
 
+// Why a source is left out of an image, by the names of image::left_out_reason_name(). The sentences
+// say what is so of a file, be it when the image was made or now.
+std::span<const Reason> left_out_reasons();
+
+// What pycdsctl explain finds out beyond the client's own words.
+std::span<const Reason> findings();
+
 // The sentence, or one for a name that this version does not know.
 std::string_view explain_refusal(std::string_view name);
 std::string_view explain_miss(std::string_view name);
+std::string_view explain_left_out(std::string_view name);
+std::string_view explain_finding(std::string_view name);
 
 }  // namespace pycds::ctl

@@ -56,7 +56,7 @@ TEST_P(CommandHelp, HasAnExample) {
 
 INSTANTIATE_TEST_SUITE_P(Commands, CommandHelp,
                          testing::Values("build", "status", "list", "show", "verify", "drop", "env",
-                                         "run"),
+                                         "explain", "run"),
                          [](const auto& info) { return std::string(info.param); });
 
 TEST(CommandLine, HelpListsExitStatuses) {
@@ -82,6 +82,13 @@ TEST(CommandLine, UsageErrors) {
     expect_complaint(pycdsctl({"build", "-O", "3"}), 2);
     expect_complaint(pycdsctl({"build", "--python", TEST_PYTHON, "--import", " , "}), 2);
     expect_complaint(pycdsctl({"build", "--python", "/bin/true"}), 2);
+    expect_complaint(pycdsctl({"explain"}), 2);
+    for (const char* name :
+         {"", ".", ".relative", "json.", "json..decoder", "/usr/bin", "a/b.txt"}) {
+        expect_complaint(pycdsctl({"explain", "--python", TEST_PYTHON, name}), 2);
+    }
+    expect_complaint(pycdsctl({"explain", "--python", "/bin/true", "json"}), 2);
+    expect_complaint(pycdsctl({"explain", "--python", "/no/python", "json"}), 3);
 }
 
 TEST(CommandLine, NoDaemon) {

@@ -9,6 +9,8 @@
 #include <set>
 #include <string>
 
+#include "src/common/image/format.h"
+
 namespace pycds::ctl {
 namespace {
 
@@ -46,6 +48,28 @@ TEST(Reasons, AllOfTheClientHaveASentenceAndNoOthers) {
         }
     }
     EXPECT_EQ(words_of_the_client(), known);
+}
+
+TEST(Reasons, AllOfTheBuilderHaveASentenceAndNoOthers) {
+    std::set<std::string> names;
+    for (uint32_t number = 1;; ++number) {
+        const std::string name = image::left_out_reason_name(image::LeftOutReason{number});
+        if (name == "unknown") break;
+        names.insert(name);
+    }
+    std::set<std::string> known;
+    for (const Reason& reason : left_out_reasons()) known.emplace(reason.name);
+    EXPECT_EQ(names, known);
+}
+
+// One name, one meaning: scripts see them in one place.
+TEST(Reasons, NoFindingHasTheNameOfAnother) {
+    for (const Reason& finding : findings()) {
+        EXPECT_NE(finding.sentence.back(), '.') << finding.name;
+        for (const auto& reasons : {refusals(), misses(), left_out_reasons()}) {
+            for (const Reason& reason : reasons) EXPECT_NE(reason.name, finding.name);
+        }
+    }
 }
 
 TEST(Reasons, AreExplained) {
