@@ -121,6 +121,7 @@ class Build {
         // fixed place, and unlike those that have to relocate all that they use.
         if (arguments_.common_base != 0) parameters.interpreter.at_common_base = 1;
         if (parameters.hashes) parameters.interpreter.hash_probe = interp::hash_probe();
+        if (parameters.hashes) graph_.fill_frozensets();
         // Who runs the builder without randomisation wants images for processes without.
         const int persona = personality(0xffffffffUL);
         parameters.by_module = parameters.runtime_base != 0 && arguments_.common_base == 0 &&
@@ -356,8 +357,8 @@ class Build {
     }
 
     // The last check before anybody else sees the image: where it lies in memory, is every code
-    // object equal to its source in the eyes of CPython itself? (Modules with frozensets are left
-    // out, which are empty until they are handed out, and those with NaNs, which equal nothing.)
+    // object equal to its source in the eyes of CPython itself? Not with frozensets that are empty until
+    // they are handed out, nor with NaNs, which equal nothing.
     Status compare_with_sources(size_t size) {
         const uint64_t base = image::requested_base_of_slot(arguments_.parameters.slot);
         void* mapped = mmap(reinterpret_cast<void*>(base), size, PROT_READ | PROT_WRITE,
@@ -398,7 +399,7 @@ class Build {
     bool is_comparable(const Module& module) const {
         const auto begin = graph_.nodes().begin() + module.first_node;
         return std::none_of(begin, begin + module.node_count, [](const Node& node) {
-            if (node.type == image::TypeIndex::kFrozenset) return true;
+            if (node.type == image::TypeIndex::kFrozenset) return !node.filled;
             if (node.type == image::TypeIndex::kFloat) {
                 return std::isnan(PyFloat_AS_DOUBLE(node.source));
             }

@@ -44,8 +44,27 @@ uint64_t reference_array_offset(const Node& node) {
     return node.type == TypeIndex::kSlice ? interp::kSliceItems : interp::kFrozensetSize;
 }
 
+const PySetObject* source_set(const Node& node) {
+    return reinterpret_cast<const PySetObject*>(node.source);
+}
+
+// Of a filled frozenset.
+uint64_t table_offset(const Node& node) {
+    const bool small = interp::has_small_table(source_set(node));
+    return node.offset + (small ? offsetof(PySetObject, smalltable) : interp::kFrozensetSize);
+}
+
+// Of the key that is number `index` of the used ones.
+uint64_t key_offset(const Node& node, uint32_t index) {
+    const setentry* table = source_set(node)->table;
+    size_t entry = 0;
+    while (table[entry].key == nullptr || index-- != 0) ++entry;
+    return table_offset(node) + entry * sizeof(setentry);
+}
+
 uint64_t slot_offset(const Node& node, uint32_t index) {
     if (node.type == TypeIndex::kCode) return node.offset + interp::code_slot(index);
+    if (node.filled) return key_offset(node, index);
     return node.offset + reference_array_offset(node) + index * sizeof(PyObject*);
 }
 
@@ -184,7 +203,7 @@ class Writer {
     void write_object(const Node& node, uint32_t version) {
         auto* copy = at<PyObject>(node.offset);
         if (node.type == TypeIndex::kFrozenset) {
-            write_empty_frozenset(node);
+            node.filled ? write_filled_frozenset(node) : write_empty_frozenset(node);
         } else {
             std::memcpy(static_cast<void*>(copy), node.source, node.size);
         }
@@ -213,6 +232,24 @@ class Writer {
         auto* set = at<PySetObject>(node.offset);
         set->mask = PySet_MINSIZE - 1;
         set->hash = -1;
+    }
+
+    // All but the keys, which are slots.
+    void write_filled_frozenset(const Node& node) {
+        const PySetObject* source = source_set(node);
+        auto* set = at<PySetObject>(node.offset);
+        set->fill = source->used;
+        set->used = source->used;
+        set->mask = source->mask;
+        set->hash = -1;
+        const uint64_t table = table_offset(node);
+        auto* entries = at<setentry>(table);
+        for (size_t i = 0; i < interp::table_entries(source); ++i) {
+            if (source->table[i].key != nullptr) entries[i].hash = source->table[i].hash;
+        }
+        const uint64_t pointer = node.offset + offsetof(PySetObject, table);
+        *at<uint64_t>(pointer) = base_ + table;
+        mark(&internal_, pointer);
     }
 
     RegionEntry& begin_table(RegionKind kind) {
@@ -343,6 +380,15 @@ class Writer {
         return graph_.find_interned(module_name(module.path));
     }
 
+    static image::FrozensetRecord frozenset_record(const Node& node) {
+        const uint32_t object = word_offset(node.offset);
+        if (!node.filled) {
+            return {object, word_offset(node.offset + interp::kFrozensetSize), node.reference_count, 0};
+        }
+        return {object, word_offset(table_offset(node)), node.reference_count,
+                static_cast<uint32_t>(interp::table_entries(source_set(node)))};
+    }
+
     void add_lists(const Module& module) {
         std::vector<uint32_t> order;  // interned strings as they first occur
         std::unordered_map<uint32_t, std::vector<uint32_t>> slots;
@@ -358,9 +404,7 @@ class Writer {
                 list.push_back(word_offset(slot_offset(node, i)));
             }
             if (node.type == TypeIndex::kFrozenset) {
-                frozensets_.push_back({word_offset(node.offset),
-                                       word_offset(node.offset + interp::kFrozensetSize),
-                                       node.reference_count});
+                frozensets_.push_back(frozenset_record(node));
             }
         }
         const uint32_t name = own_name(module);

@@ -1,5 +1,6 @@
 #include "client/builder/object_graph.h"
 
+#include <cmath>
 #include <new>
 
 #include "client/interp/common_layout.h"
@@ -152,6 +153,35 @@ bool is_plain(PyObject* object) {
     return true;
 }
 
+// Does its hash depend on its value and the hash seed alone? That of a NaN is by its address, from 3.10 on.
+bool has_fixed_hash(PyObject* object) {
+    if (object == Py_None) return interp::kNoneHasFixedHash;
+    if (PyUnicode_CheckExact(object) || PyBytes_CheckExact(object) || PyLong_CheckExact(object) ||
+        PyBool_Check(object)) {
+        return true;
+    }
+    if (PyFloat_CheckExact(object)) return !std::isnan(PyFloat_AS_DOUBLE(object));
+    if (PyComplex_CheckExact(object)) {
+        return !std::isnan(PyComplex_RealAsDouble(object)) && !std::isnan(PyComplex_ImagAsDouble(object));
+    }
+    if (!PyTuple_CheckExact(object)) return false;
+    for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(object); ++i) {
+        if (!has_fixed_hash(PyTuple_GET_ITEM(object, i))) return false;
+    }
+    return true;
+}
+
+// Is its table what any process with this hash seed makes of it? The source was filled by unmarshalling,
+// which is all that the order of insertion depends on.
+bool has_fixed_table(const PySetObject* set) {
+    if (set->fill != set->used) return false;
+    for (size_t i = 0; i < interp::table_entries(set); ++i) {
+        PyObject* key = set->table[i].key;
+        if (key != nullptr && !has_fixed_hash(key)) return false;
+    }
+    return true;
+}
+
 // The order of elements must be known for every frozenset before anything is added.
 bool frozensets_ordered(PyObject* object, PyObject* twin, std::unordered_set<PyObject*>* seen) {
     if (twin == nullptr || is_external(object) || !seen->insert(object).second) return true;
@@ -279,6 +309,8 @@ class ObjectGraph::Visitor {
     }
 
     uint32_t frozenset(PyObject* object, PyObject* twin) {
+        const auto* set = reinterpret_cast<PySetObject*>(object);
+        if (graph_->fills_frozensets_ && has_fixed_table(set)) return filled_frozenset(object, set);
         std::vector<PyObject*> elements;
         ordered_elements(object, twin, &elements);
         const uint32_t node = add(object, TypeIndex::kFrozenset, RegionKind::kFrozensets,
@@ -286,6 +318,20 @@ class ObjectGraph::Visitor {
         const uint32_t first = reserve_references(node, elements.size());
         for (size_t i = 0; i < elements.size(); ++i) {
             graph_->references_[first + i] = visit(elements[i], nullptr, RegionKind::kTupleConsts);
+        }
+        return node;
+    }
+
+    uint32_t filled_frozenset(PyObject* object, const PySetObject* set) {
+        const size_t behind = interp::has_small_table(set) ? 0 : interp::table_entries(set) * sizeof(setentry);
+        const uint32_t node =
+            add(object, TypeIndex::kFrozenset, RegionKind::kFrozensets, interp::kFrozensetSize + behind);
+        graph_->nodes_[node].filled = true;
+        uint32_t slot = reserve_references(node, static_cast<size_t>(set->used));
+        for (size_t i = 0; i < interp::table_entries(set); ++i) {
+            PyObject* key = set->table[i].key;
+            if (key == nullptr) continue;
+            graph_->references_[slot++] = visit(key, nullptr, RegionKind::kTupleConsts);
         }
         return node;
     }

@@ -26,9 +26,10 @@ struct Node {
     PyObject* source = nullptr;  // borrowed: the modules' code objects keep everything alive
     image::TypeIndex type{};
     image::RegionKind region{};
-    uint64_t size = 0;        // bytes, the array behind a frozenset included
+    uint64_t size = 0;        // bytes, what lies behind a frozenset included
     uint64_t offset = 0;      // in the image; set by the layout
     bool at_startup = false;  // a string that every process has interned when the client starts
+    bool filled = false;      // a frozenset with its table; slots are in the order of that
     uint32_t first_reference = 0;
     uint32_t reference_count = 0;  // in the order of the object's slots
 };
@@ -47,6 +48,10 @@ class ObjectGraph {
     ObjectGraph(const ObjectGraph&) = delete;
     ObjectGraph& operator=(const ObjectGraph&) = delete;
     ~ObjectGraph();
+
+    // For processes with the builder's hash seed. Before any module is added.
+    void fill_frozensets() { fills_frozensets_ = true; }
+    bool fills_frozensets() const { return fills_frozensets_; }
 
     // Takes note of the strings that are interned now, before any module is added (`interned`: the
     // interpreter's dict of them, or nullptr).
@@ -95,6 +100,7 @@ class ObjectGraph {
     std::unordered_map<PyObject*, uint32_t> interned_;
     std::unordered_set<PyObject*> startup_strings_;
     std::unordered_map<std::string_view, uint32_t> tables_;
+    bool fills_frozensets_ = false;
     uint32_t no_names_ = Reference::kExternal;  // node of the empty tuple of names, if there is one
 };
 

@@ -436,8 +436,8 @@ RegionOrder Placement::order_of(RegionKind kind) const {
         if (node(n).region == kind) order.nodes.push_back(n);
     }
     if (kind == RegionKind::kFrozensets) {
-        // All are filled at hand-out, in the order of the modules that the format wants.
-        order.hot = order.nodes.size();
+        // In the order of the modules, which the format wants, and filled at hand-out unless they are.
+        order.hot = graph_.fills_frozensets() && !interp::kRefcountsAreWritten ? 0 : order.nodes.size();
         return order;
     }
     // What popular modules write comes first: whatever a process imports, it writes most of that.

@@ -20,6 +20,8 @@ inline constexpr uint64_t kImageRefcount = uint64_t{1} << 40;
 static_assert(kImageRefcount == kValidated.refcount);
 inline constexpr bool kRefcountsAreWritten = true;
 inline constexpr bool kHasCoVersion = false;
+// Its address, like that of any object (Objects/object.c _PyNone_Type).
+inline constexpr bool kNoneHasFixedHash = false;
 
 #define PYCDS_STR_FIELDS                                                            \
     {                                                                               \

@@ -70,8 +70,12 @@ inline void unmark_interned(PyObject* str) {
     reinterpret_cast<PyASCIIObject*>(str)->state.interned = 0;
 }
 
-// Frozensets: an array of elements follows the object in the image (not in CPython).
+// Frozensets: an array of elements, or the table, follows the object in the image (not in CPython).
 inline constexpr size_t kFrozensetSize = (sizeof(PySetObject) + 7) / 8 * 8;
+
+// The smallest table is a part of the set, which sys.getsizeof() tells.
+inline size_t table_entries(const PySetObject* set) { return static_cast<size_t>(set->mask) + 1; }
+inline bool has_small_table(const PySetObject* set) { return table_entries(set) == PySet_MINSIZE; }
 
 static_assert(sizeof(PyObject) == 16 && offsetof(PyObject, ob_type) == 8);
 static_assert(covers({PYCDS_FIELD(PyVarObject, ob_base), PYCDS_FIELD(PyVarObject, ob_size)}, 0,

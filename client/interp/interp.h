@@ -5,6 +5,7 @@
 //   kRefcountsAreWritten   there are no immortal objects: using an object writes to it
 //   code_is_disposable(c), str_is_disposable(s, had_hash)
 //                          may it become again what it was when the image was made?
+//   kNoneHasFixedHash      the hash of None is the same in every process
 //   kHasCoVersion          co_version exists and must be unique in the process (3.12+)
 //   kCodePointers[]        offsets of the PyObject* fields of a code object, none of them null
 //   kCodeArray, has_code_array(code), code_array_size(code)

@@ -14,6 +14,8 @@ namespace pycds::interp {
 
 inline constexpr bool kRefcountsAreWritten = false;
 inline constexpr bool kHasCoVersion = true;
+// Objects/object.c none_hash().
+inline constexpr bool kNoneHasFixedHash = true;
 
 // Fields of code objects that follow one another in all of them.
 #define PYCDS_CODE_FIELDS_TO_WEAKREFS                                                          \

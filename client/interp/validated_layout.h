@@ -17,5 +17,11 @@ static_assert(offsetof(PyASCIIObject, hash) == image::kStrHash);
 static_assert(offsetof(PyASCIIObject, state) == image::kStrState);
 static_assert(sizeof(PySetObject) == image::kSetSize);
 static_assert(offsetof(PySetObject, weakreflist) == image::kSetWeakrefs);
+static_assert(offsetof(PySetObject, fill) == image::kSetFill && offsetof(PySetObject, used) == image::kSetFill + 8 &&
+              offsetof(PySetObject, mask) == image::kSetFill + 16);
+static_assert(offsetof(PySetObject, table) == image::kSetTable && offsetof(PySetObject, hash) == image::kSetTable + 8 &&
+              offsetof(PySetObject, finger) == image::kSetTable + 16);
+static_assert(offsetof(PySetObject, smalltable) == image::kSetSmallTable && sizeof(setentry) == 16 &&
+              PySet_MINSIZE == image::kSetSmallTableSize);
 
 }  // namespace pycds::interp

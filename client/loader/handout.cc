@@ -18,8 +18,7 @@ bool relocate(MappedImage& image, const image::RootRecord& root, Relocator& relo
     if (!relocator.object(root.code_offset)) return false;
     const image::FrozensetRecord* records = image.frozensets(root);
     for (uint32_t i = 0; i < root.frozenset_count; ++i) {
-        const image::FrozensetRecord& record = records[i];
-        if (!relocator.slots(uint64_t{record.elements} * 8, record.count)) return false;
+        if (!relocator.frozenset(records[i])) return false;
     }
     return true;
 }
@@ -102,7 +101,7 @@ PyObject* prepare_module(MappedImage& image, const image::RootRecord& root) {
     }
     const image::FrozensetRecord* records = image.frozensets(root);
     for (uint32_t i = 0; i < root.frozenset_count; ++i) {
-        if (!fill_frozenset(image, records[i])) {
+        if (records[i].table_size == 0 && !fill_frozenset(image, records[i])) {
             PyErr_Clear();
             return nullptr;
         }

@@ -101,8 +101,17 @@ bool Relocator::object(uint64_t offset) {
     return work_off();
 }
 
-bool Relocator::slots(uint64_t offset, uint64_t count) {
-    for (uint64_t i = 0; i < count; ++i) slot(offset + i * sizeof(PyObject*));
+bool Relocator::frozenset(const image::FrozensetRecord& record) {
+    const uint64_t begin = uint64_t{record.elements} * sizeof(uint64_t);
+    if (record.table_size == 0) {
+        for (uint64_t i = 0; i < record.count; ++i) slot(begin + i * sizeof(PyObject*));
+        return work_off();
+    }
+    array(uint64_t{record.object} * sizeof(uint64_t) + offsetof(PySetObject, table));
+    for (uint64_t i = 0; i < record.table_size; ++i) {
+        const uint64_t key = begin + i * sizeof(setentry);
+        if (*image_.at<uint64_t>(key) != 0) slot(key);
+    }
     return work_off();
 }
 

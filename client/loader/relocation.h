@@ -84,13 +84,13 @@ class Relocator {
     Relocator& operator=(const Relocator&) = delete;
     ~Relocator();
 
-    // The object at `offset` and all below it, but for what is copied, the elements of frozensets, and
+    // The object at `offset` and all below it, but for what is copied, what is in frozensets, and
     // strings that the image has listed as to be interned. False: out of memory, or the image is not what
     // it seems.
     bool object(uint64_t offset);
 
-    // `count` slots one behind the other, and all below them.
-    bool slots(uint64_t offset, uint64_t count);
+    // What is in a frozenset, and all below it.
+    bool frozenset(const image::FrozensetRecord& record);
 
     // The type of a string.
     void string(uint64_t offset);

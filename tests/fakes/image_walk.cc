@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <cstring>
+#include <set>
 #include <string_view>
 
 #include "src/common/image/checksum.h"
@@ -32,7 +33,7 @@ class Walker {
         }
     }
 
-    void walk() const {
+    void walk() {
         const RegionEntry& roots = region(RegionKind::kRoots);
         for (uint64_t i = 0; i < roots.count; ++i) {
             const RootRecord root = load<RootRecord>(roots.offset + i * sizeof(RootRecord));
@@ -128,7 +129,7 @@ class Walker {
         }
     }
 
-    void walk_frozensets(const RootRecord& root) const {
+    void walk_frozensets(const RootRecord& root) {
         for (uint64_t i = 0; i < root.frozenset_count; ++i) {
             const RegionEntry& table = region(RegionKind::kFrozensetLists);
             const uint64_t place = root.frozenset_first + i;
@@ -137,8 +138,19 @@ class Walker {
                 load<image::FrozensetRecord>(table.offset + place * sizeof(image::FrozensetRecord));
             object(8 * uint64_t{record.object});
             if (record.elements <= record.object) throw Failure{"elements before their frozenset"};
-            for (uint64_t k = 0; k < record.count; ++k) {
-                const auto element = load<uint64_t>(8 * (uint64_t{record.elements} + k));
+            const bool filled = record.table_size != 0;
+            if (filled) {
+                constexpr uint64_t kTable = 40;  // PySetObject::table
+                const uint64_t pointer = 8 * uint64_t{record.object} + kTable;
+                if (load<uint64_t>(pointer) - header_.requested_base != 8 * uint64_t{record.elements}) {
+                    throw Failure{"the table of a frozenset is another than its list says"};
+                }
+                tables_.insert(pointer);
+            }
+            for (uint64_t k = 0; k < (filled ? record.table_size : record.count); ++k) {
+                const auto element =
+                    load<uint64_t>(8 * (uint64_t{record.elements} + (filled ? 2 * k : k)));
+                if (filled && element == 0) continue;
                 const bool inside = element - header_.requested_base < image_.size();
                 inside ? object(element - header_.requested_base) : external(element);
             }
@@ -151,6 +163,7 @@ class Walker {
             const uint64_t word = load<uint64_t>(map.offset + bit / 64 * 8);
             if (((word >> (bit % 64)) & 1) == 0) continue;
             const uint64_t value = load<uint64_t>(header_.objects_begin + 8 * bit);
+            if (tables_.count(header_.objects_begin + 8 * bit) != 0) continue;
             if (kind == RegionKind::kPtrmapInternal) {
                 object(value - header_.requested_base);
             } else {
@@ -161,6 +174,7 @@ class Walker {
 
     std::span<const std::byte> image_;
     Header header_;
+    std::set<uint64_t> tables_;  // where the pointers to the tables of frozensets are
 };
 
 }  // namespace

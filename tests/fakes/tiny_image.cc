@@ -10,12 +10,14 @@
 #include "src/common/base/bitmap.h"
 #include "src/common/base/checked.h"
 #include "src/common/image/checksum.h"
+#include "src/common/image/object_layout.h"
 
 namespace pycds::fakes {
 namespace {
 
 using image::ExternalKind;
 using image::ExternalReference;
+using image::FrozensetRecord;
 using image::Header;
 using image::LeftOutRecord;
 using image::RegionEntry;
@@ -109,14 +111,40 @@ struct RootObjects {
     std::vector<Interned> interned;
     Ref frozenset;
     Ref elements;
+    FrozensetRecord set{};  // but for where it is
 };
+
+constexpr uint64_t kNoHash = ~uint64_t{0};
+
+// Two of its entries are used, the first and the third.
+void fill_frozenset(Objects& objects, RootObjects& root, Ref name, Ref shared, uint64_t size) {
+    const RegionKind kind = RegionKind::kFrozensets;
+    const auto zeros = [&](int count) {
+        for (int i = 0; i < count; ++i) objects.plain(kind, 0);
+    };
+    for (const uint64_t number : {uint64_t{2}, uint64_t{2}, size - 1}) objects.plain(kind, number);
+    const bool small = size == image::kSetSmallTableSize;
+    root.elements = {kind, root.frozenset.word + (small ? image::kSetSmallTable : image::kSetSize) / 8};
+    objects.internal(kind, root.elements);
+    objects.plain(kind, kNoHash);
+    zeros(small ? 1 : 1 + 16 + 1);
+    root.interned[0].slots.push_back(objects.internal(kind, name));
+    objects.plain(kind, kNoHash);  // as the string says
+    zeros(2);
+    root.interned[1].slots.push_back(objects.internal(kind, shared));
+    objects.plain(kind, kNoHash);
+    zeros(2 * static_cast<int>(size - 3) + (small ? 1 : 0));
+    root.set.count = 2;
+    root.set.table_size = static_cast<uint32_t>(size);
+}
 
 // Made once per image, so that an interned string has slots of more than one root.
 Ref shared_string(Objects& objects) {
     return objects.text(RegionKind::kStrInterned, TypeIndex::kStr, "self");
 }
 
-RootObjects make_root(Objects& objects, const std::string& path, Ref shared) {
+// `table_size`: of its frozenset; 0: that is to be filled.
+RootObjects make_root(Objects& objects, const std::string& path, Ref shared, uint64_t table_size) {
     const Ref name = objects.text(RegionKind::kStrInterned, TypeIndex::kStr, "n:" + path);
     const Ref file = objects.text(RegionKind::kStrOther, TypeIndex::kStr, path);
     const Ref doc = objects.text(RegionKind::kStrDoc, TypeIndex::kStr, "About " + path);
@@ -130,9 +158,14 @@ RootObjects make_root(Objects& objects, const std::string& path, Ref shared) {
     std::vector<Ref>& shared_slots = root.interned[1].slots;
 
     root.frozenset = objects.start(RegionKind::kFrozensets, TypeIndex::kFrozenset);
-    for (int i = 0; i < 4; ++i) objects.plain(RegionKind::kFrozensets, 0);
-    root.elements = objects.internal(RegionKind::kFrozensets, name);
-    name_slots.push_back(root.elements);
+    if (table_size != 0) {
+        fill_frozenset(objects, root, name, shared, table_size);
+    } else {
+        for (int i = 0; i < 4; ++i) objects.plain(RegionKind::kFrozensets, 0);
+        root.elements = objects.internal(RegionKind::kFrozensets, name);
+        name_slots.push_back(root.elements);
+        root.set.count = 1;
+    }
 
     const Ref names = objects.start(RegionKind::kTupleNames, TypeIndex::kTuple);
     objects.plain(RegionKind::kTupleNames, 2);
@@ -353,7 +386,10 @@ std::vector<std::byte> make_tiny_image(const TinyImageOptions& options) {
     std::vector<RootObjects> made;
     if (!paths.empty()) {
         const Ref shared = shared_string(objects);
-        for (const std::string& path : paths) made.push_back(make_root(objects, path, shared));
+        for (const std::string& path : paths) {
+            const uint64_t size = made.empty() ? image::kSetSmallTableSize : 4 * image::kSetSmallTableSize;
+            made.push_back(make_root(objects, path, shared, options.filled_frozensets ? size : 0));
+        }
     }
 
     File file;
@@ -362,7 +398,8 @@ std::vector<std::byte> make_tiny_image(const TinyImageOptions& options) {
     header.prefix.format_version = image::kFormatVersion;
     header.prefix.header_size = sizeof(Header);
     header.interpreter = options.identity;
-    image::identity_digest(options.identity, header.prefix.identity);
+    if (options.filled_frozensets) header.interpreter.hash_probe = 1;
+    image::identity_digest(header.interpreter, header.prefix.identity);
     header.requested_base = options.base;
     header.runtime_base = 0x40'0000;
     header.generation = options.generation;
@@ -377,7 +414,7 @@ std::vector<std::byte> make_tiny_image(const TinyImageOptions& options) {
     PathTable path_table;
     std::vector<RootRecord> roots;
     std::vector<uint32_t> interns;
-    std::vector<image::FrozensetRecord> frozensets;
+    std::vector<FrozensetRecord> frozensets;
     const auto word = [&](Ref ref) { return static_cast<uint32_t>(objects.offset(ref) / 8); };
     for (size_t i = 0; i < paths.size(); ++i) {
         const TinyRootStat stat = tiny_root_stat(paths[i], i);
@@ -403,7 +440,9 @@ std::vector<std::byte> make_tiny_image(const TinyImageOptions& options) {
         }
         root.intern_size = static_cast<uint32_t>(interns.size()) - root.intern_first;
         root.frozenset_first = static_cast<uint32_t>(frozensets.size());
-        frozensets.push_back({word(made[i].frozenset), word(made[i].elements), 1});
+        made[i].set.object = word(made[i].frozenset);
+        made[i].set.elements = word(made[i].elements);
+        frozensets.push_back(made[i].set);
         root.frozenset_count = 1;
         roots.push_back(root);
     }

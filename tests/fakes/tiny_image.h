@@ -45,6 +45,10 @@ struct TinyImageOptions {
         {"/usr/lib/python3/dist-packages/tiny/stale.py", image::LeftOutReason::kPycStale},
     };
 
+    // Frozensets have their tables, as in an image for one hash seed (which `identity` then is made to
+    // be of): that of the first root in it, those of the others behind it.
+    bool filled_frozensets = false;
+
     // Zero bytes in the object regions beyond what the objects need, to reach a given file size.
     uint64_t extra_bytes = 0;
 };

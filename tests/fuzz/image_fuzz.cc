@@ -3,7 +3,8 @@
 // The first byte of an input chooses:
 //   'r'  the rest is an image as it is
 //   'c'  the rest is an image whose checksums are made right
-//   else the rest is a script of edits to a tiny image whose checksums are then made right
+//   else the rest is a script of edits to a tiny image, with filled frozensets if bit 1 is set, whose
+//        checksums are then made right
 #include <algorithm>
 #include <cstdint>
 #include <cstdlib>
@@ -40,15 +41,16 @@ class Script {
     std::span<const uint8_t> bytes_;
 };
 
-const std::vector<std::byte>& tiny_image() {
-    static const std::vector<std::byte> image = fakes::make_tiny_image();
-    return image;
+const std::vector<std::byte>& tiny_image(bool filled) {
+    static const std::vector<std::byte> images[] = {fakes::make_tiny_image(),
+                                                    fakes::make_tiny_image({.filled_frozensets = true})};
+    return images[filled ? 1 : 0];
 }
 
 // A place in the used part of a tiny image: a region (or the header) and an offset in it.
-size_t take_place(Script& script) {
+size_t take_place(Script& script, const std::vector<std::byte>& original) {
     image::Header header;
-    std::memcpy(&header, tiny_image().data(), sizeof header);
+    std::memcpy(&header, original.data(), sizeof header);
     const uint32_t area = script.take<uint8_t>() % (header.region_count + 1);
     const uint64_t offset = script.take<uint16_t>();
     uint64_t place = 0;
@@ -58,7 +60,7 @@ size_t take_place(Script& script) {
         const image::RegionEntry& region = header.regions[area];
         place = region.offset + offset % std::max<uint64_t>(region.size, 1);
     }
-    return std::min<size_t>(place, tiny_image().size() - sizeof(uint64_t));
+    return std::min<size_t>(place, original.size() - sizeof(uint64_t));
 }
 
 template <typename T>
@@ -69,9 +71,9 @@ void add(std::byte* place, T amount) {
     std::memcpy(place, &value, sizeof value);
 }
 
-void edit(Script& script, std::vector<std::byte>& image) {
+void edit(Script& script, const std::vector<std::byte>& original, std::vector<std::byte>& image) {
     const uint8_t operation = script.take<uint8_t>();
-    std::byte* place = image.data() + take_place(script);
+    std::byte* place = image.data() + take_place(script, original);
     switch (operation % 6) {
         case 0: *place = static_cast<std::byte>(script.take<uint8_t>()); break;
         case 1: *place ^= static_cast<std::byte>(1U << (script.take<uint8_t>() % 8)); break;
@@ -82,7 +84,9 @@ void edit(Script& script, std::vector<std::byte>& image) {
             std::memcpy(place, &value, sizeof value);
             break;
         }
-        default: std::memmove(place, image.data() + take_place(script), sizeof(uint64_t)); break;
+        default:
+            std::memmove(place, image.data() + take_place(script, original), sizeof(uint64_t));
+            break;
     }
 }
 
@@ -135,10 +139,11 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
         if (data[0] == 'c') fix(image, true);
         check_prefix_printer(image);
     } else {
-        image = tiny_image();
+        const std::vector<std::byte>& original = tiny_image((data[0] & 2) != 0);
+        image = original;
         Script script(rest);
         const bool fix_identity = (data[0] & 1) != 0;
-        for (int edits = 0; edits < 16 && !script.empty(); ++edits) edit(script, image);
+        for (int edits = 0; edits < 16 && !script.empty(); ++edits) edit(script, original, image);
         fix(image, fix_identity);
     }
     check(image);

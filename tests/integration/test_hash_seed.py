@@ -2,6 +2,7 @@
 import json
 import os
 import subprocess
+import tempfile
 import unittest
 
 import harness
@@ -38,6 +39,35 @@ for module in list(sys.modules.values()):
             look(thing.__code__)
 print(json.dumps([seen, _pycds.stats()["served"], sys.flags.hash_randomization, hash("probe"),
                   [image["generation"] for image in _pycds.stats()["images"]]]))
+"""
+
+# Frozensets in tables of each size, with elements whose hashes are the process's (None before 3.12,
+# Ellipsis) and without.
+SETS = """
+def strings(x): return x in {'alpha', 'beta', 'g d', '\\xe9', '\\u6f22'}, x in {'alpha'}, x in {''}
+def many(x): return x in {%s}
+def more(x): return x in {%s}, x in {%s}
+def numbers(x): return x in {0, 1, -1, 1180591620717411303424, 1.5, -0.0, 1e400, 2j, True}, x in {7, 8, 9, 10, 11, 12, 13}
+def mixed(x): return x in {b'raw', 'raw', (1, 'two', b'three', ('x', 4)), 3.25, b''}
+def process(x): return x in {None, 'x'}, x in {(1, None), 7}, x in {..., 'y', 'z'}
+""" % tuple(", ".join("'name_%d', %d, b'%d', (%d, 'x')" % (i, i * 977, i, i) for i in range(at, at + 40))
+           for at in (0, 40, 80))
+
+SHOW_SETS = """
+import copy, pickle, sys
+import m_sets
+for name in ('strings', 'many', 'more', 'numbers', 'mixed', 'process'):
+    function = getattr(m_sets, name)
+    for value in function.__code__.co_consts:
+        if type(value) is frozenset:
+            print(name, len(value), sys.getsizeof(value), sorted(map(repr, value)))
+            print(all(item in value for item in value), 'absent' in value, copy.copy(value) is value)
+            print(value == set(value), value < value | {'more'}, pickle.loads(pickle.dumps(value)) == value)
+            print(frozenset(value) is value, {value: 1}[frozenset(list(value))])
+            if name == 'process': continue
+            print(list(value), hash(value), list(map(hash, value)))
+            print(list(value | {'more', 1}), list(value & {'alpha', 7}), list(value - {'alpha', 7}), list(set(value)))
+    print([function(x) for x in ('alpha', 'name_7', (3, 'x'), 977, 1, None, ..., b'raw', 'q')])
 """
 
 
@@ -120,6 +150,62 @@ class HashSeed(harness.PythonCase):
         environment.update(PYTHONHASHSEED=self.seed(), PYCDS_HASHES="1")
         stock = harness.clean_environment(PYTHONHASHSEED=self.seed())
         self.assert_same_modules(self.describe(SEVERAL, stock), self.describe(SEVERAL, environment))
+
+    def sets_daemon(self, *options):
+        """One with an image of m_sets, and the directory of that."""
+        directory = tempfile.mkdtemp(dir=self.daemon.directory)
+        path = os.path.join(directory, "m_sets.py")
+        with open(path, "w") as file:
+            file.write(SETS)
+        self.run_python("-m", "py_compile", path)
+        plan = os.path.join(directory, "plan")
+        with open(plan, "w") as file:
+            file.write(path + "\n")
+        fresh = harness.Daemon().start()
+        self.addCleanup(fresh.remove)
+        self.addCleanup(fresh.stop)
+        fresh.ctl("build", *options, "--hash-seed", "--python", self.python, "--trace", plan)
+        return fresh, directory
+
+    def test_frozensets_are_as_in_stock(self):
+        fresh, directory = self.sets_daemon()
+        seed = fresh.ctl("run", "--quiet", "--hash-seed", "printenv", "PYTHONHASHSEED").stdout.strip()
+        stock = self.run_python("-c", SHOW_SETS, cwd=directory,
+                                environment=harness.clean_environment(PYTHONHASHSEED=seed))
+        self.assertEqual(stock.returncode, 0, stock.stderr)
+        self.assertGreater(stock.stdout.count(b"\nTrue False True\n"), 8)
+        for extra in ({}, {"PYCDS": "relocate"}):
+            with self.subTest(extra=extra):
+                environment = fresh.on(self.python, PYTHONHASHSEED=seed, PYCDS_HASHES="1", **extra)
+                served = self.run_python("-c", SHOW_SETS, cwd=directory, environment=environment)
+                self.assertEqual((served.stderr, served.returncode), (b"", 0))
+                for line, expected in zip(served.stdout.split(b"\n"), stock.stdout.split(b"\n")):
+                    self.assertTrue(line == expected, (line[:200], expected[:200]))
+                self.assertEqual(len(served.stdout), len(stock.stdout))
+                stats, _ = self.stats("import m_sets", environment=environment, cwd=directory)
+                self.assertEqual(stats["served"], 1)
+                self.assertEqual([image["relocated"] for image in stats["images"]],
+                                 [bool(extra) or stats["layout"] == "random"])
+
+    def test_frozensets_stay_clean(self):
+        if harness.python_version() < (3, 12):
+            self.skipTest("before 3.12 what is used is written, and so are frozensets")
+        fresh, directory = self.sets_daemon("--run")
+        program = "import json, sys, m_sets, _pycds\nm_sets.many('name_7'), m_sets.mixed(b'')\n" + LIVE
+        with subprocess.Popen([harness.PYCDSCTL, "--socket", fresh.socket, "run", "--quiet", "--hash-seed",
+                               self.python, "-c", program], env=fresh.on(self.python), cwd=directory,
+                              stdin=subprocess.PIPE, stdout=subprocess.PIPE, universal_newlines=True) as process:
+            self.assertEqual(process.stdout.readline(), "ready\n")
+            [image] = fresh.ctl_json("list")["images"]
+            [shown] = fresh.ctl_json("show", image["id"], "--pages", str(process.pid))["processes"]
+            out, _ = process.communicate("\n", timeout=harness.DEADLINE)
+        if any(image["relocated"] for image in json.loads(out)["images"]):
+            self.skipTest("its image is relocated, and all that is used is written")
+        [region] = [region for region in shown["regions"] if region["kind"] == "frozensets"]
+        # On the first page are strings of which the process has others already; on the last, sets that
+        # depend on more than the seed.
+        self.assertGreater(region["pages"], 5)
+        self.assertLessEqual(region["dirty"], 2, region)
 
     def test_strings_stay_clean(self):
         def own(*options):

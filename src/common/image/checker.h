@@ -109,6 +109,8 @@ class Checker {
     Verdict check_root(const RootRecord& root, uint64_t at) const;
     Verdict check_intern_list(const RootRecord& root) const;
     bool good_frozenset(const FrozensetRecord& record, uint64_t* elements_left) const;
+    bool good_filled_frozenset(const FrozensetRecord& record, const RegionEntry& region) const;
+    bool good_table(uint64_t word, uint32_t size, uint32_t count) const;
     Verdict check_frozenset_list(const RootRecord& root, uint64_t* elements_left) const;
 
     const std::byte* image_;

@@ -31,8 +31,8 @@
 // Pointers. Each 8-byte word of the object regions that holds an address is marked in exactly one
 // of two bitmaps (*ptrmaps*), bit i standing for the word at objects_begin + 8 * i:
 //   - internal ptrmap: an *embedded pointer*: requested_base + offset of another object, or, in the
-//     one field that CPython has a bare array in (co_cell2arg before 3.11), of the contents of a
-//     bytes object;
+//     fields that CPython has bare arrays in, of the contents of a bytes object (co_cell2arg before
+//     3.11) or of a frozenset's own table;
 //   - external ptrmap: an *external reference*: the address of something of the interpreter (a
 //     type, a singleton, a member of _PyRuntime) as it was in the builder's process, or what stands
 //     for an object on the heap, which is listed in the table of external references.
@@ -42,7 +42,7 @@
 //
 // An object start is therefore recognisable without knowing any struct: it is a word w such that
 // word w + 1 is an external reference of kind kType. Every embedded pointer points to one, but for
-// those to arrays, which point to the contents (ob_sval) of one of type bytes.
+// those to arrays.
 //
 // Roots. What an importer can ask for: one record per source file, found by the exact path string
 // that the loader holds. A client looks the path up in the root index, an open-addressing hash
@@ -62,7 +62,8 @@
 //
 // Frozensets depend on the hash seed of the process. In the image they are empty; their elements
 // follow the object as an array of pointers, in the order in which unmarshalling inserts them. At
-// hand-out the client inserts them.
+// hand-out the client inserts them. In an image for one seed (InterpreterIdentity::hash_probe) those are
+// filled whose elements have hashes that depend on nothing else.
 //
 // Patterns. Compiling a regular expression is a pure function of pattern, flags and interpreter, so the
 // results for those that the modules use are kept, as tuples of the image that a table finds by hash.
@@ -78,7 +79,7 @@
 namespace pycds::image {
 
 inline constexpr unsigned char kMagic[8] = {'P', 'Y', 'C', 'D', 'S', 'I', 'M', 'G'};
-inline constexpr uint32_t kFormatVersion = 4;
+inline constexpr uint32_t kFormatVersion = 5;
 inline constexpr uint64_t kPageSize = 4096;
 // Less than the interpreter's allocator gives (16), but nothing in an object needs more, and what lies
 // between objects costs clean pages.
@@ -146,7 +147,7 @@ enum class RegionKind : uint32_t {
     kTupleConsts = 7,      // constants, likewise
     kBytes = 8,            // line tables, exception tables, bytes constants: hardly ever
     kNumbers = 9,          // int, float, complex: never on 3.12+
-    kFrozensets = 10,      // rebuilt at hand-out
+    kFrozensets = 10,      // rebuilt at hand-out, but for those that are filled
     // Everything else of a module in one piece, and one module after the other: for processes that have to
     // write all that they use, because they have the interpreter elsewhere.
     kModules = 11,
@@ -247,12 +248,16 @@ static_assert(sizeof(RootRecord) == 104);
 // One for each frozenset of the image, ascending in `object`; those of one root follow those of the
 // root before it. A frozenset and its elements, which lie behind it as an array of pointers (each an embedded
 // pointer or an external reference). Belongs to one root, as intern lists do.
+//
+// A filled one has its table (setentry[], Include/cpython/setobject.h) behind it, or, as CPython has it for
+// the smallest, in it. The keys of a table are in no order that means anything but to hashing.
 struct FrozensetRecord {
-    uint32_t object;    // word offset of the frozenset
-    uint32_t elements;  // word offset of the first element
-    uint32_t count;     // elements
+    uint32_t object;      // word offset of the frozenset
+    uint32_t elements;    // word offset of the first element, or of the table
+    uint32_t count;       // elements
+    uint32_t table_size;  // entries, a power of two; 0: it is to be filled
 };
-static_assert(sizeof(FrozensetRecord) == 12);
+static_assert(sizeof(FrozensetRecord) == 16);
 
 // A regular expression, compiled. `entry` is a tuple of
 //   0  the pattern, str or bytes              3  bytes: the engine's code, 32-bit words

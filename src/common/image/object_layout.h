@@ -50,6 +50,10 @@ inline constexpr uint32_t kStrState = 32;     // 32 bits:
 inline constexpr uint32_t kStrKindShift = 2;  //   three of them bytes of a character
 inline constexpr uint32_t kStrCompact = 1U << 5;
 inline constexpr uint32_t kStrAscii = 1U << 6;
+inline constexpr uint32_t kSetFill = 16;   // then used, mask, of 64 bits each
+inline constexpr uint32_t kSetTable = 40;  // then hash, finger
+inline constexpr uint32_t kSetSmallTable = 64;
+inline constexpr uint32_t kSetSmallTableSize = 8;  // entries of a key and its hash
 inline constexpr uint32_t kSetWeakrefs = 192;
 inline constexpr uint32_t kSetSize = 200;
 // All after it are caches and weak references: from 3.11 on; before.

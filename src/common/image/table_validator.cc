@@ -5,6 +5,7 @@
 #include "src/common/base/checked.h"
 #include "src/common/image/checker.h"
 #include "src/common/image/checksum.h"
+#include "src/common/image/object_layout.h"
 
 namespace pycds::image {
 namespace {
@@ -164,6 +165,12 @@ bool Checker::good_frozenset(const FrozensetRecord& record, uint64_t* elements_l
         object_type_at_offset(object) == kTypes) {
         return false;
     }
+    if (record.table_size != 0) return good_filled_frozenset(record, *region);
+    // The hand-out sets its table.
+    if (!range_inside(object - region->offset, kSetTable + 8, region->size) ||
+        !null_word((object + kSetTable - header_.objects_begin) / 8)) {
+        return false;
+    }
     if (elements <= object + sizeof(uint64_t) || record.count > *elements_left ||
         !range_inside(elements - region->offset, 8 * uint64_t{record.count}, region->size)) {
         return false;
@@ -175,6 +182,58 @@ bool Checker::good_frozenset(const FrozensetRecord& record, uint64_t* elements_l
         if (!marked(first + i)) return false;
     }
     return true;
+}
+
+// Nobody looks at it before CPython does: all of the set is as CPython would have it.
+bool Checker::good_filled_frozenset(const FrozensetRecord& record, const RegionEntry& region) const {
+    const uint64_t object = 8 * uint64_t{record.object};
+    const uint64_t elements = 8 * uint64_t{record.elements};
+    const uint64_t first = (object - header_.objects_begin) / 8;
+    const uint64_t end = next_object(first + 2, words_of(region).end);
+    const bool small = record.table_size == kSetSmallTableSize;
+    const uint64_t begin = first + (small ? kSetSmallTable : kSetSize) / 8;
+    // What is looked up must come to an unused entry.
+    if (header_.interpreter.hash_probe == 0 || (record.table_size & (record.table_size - 1)) != 0 ||
+        record.table_size < kSetSmallTableSize || record.count >= record.table_size ||
+        end - first < kSetSize / 8 || begin > end || 2 * uint64_t{record.table_size} > end - begin ||
+        elements != header_.objects_begin + 8 * begin) {
+        return false;
+    }
+    const uint64_t numbers = first + kSetFill / 8;
+    const uint64_t table = first + kSetTable / 8;
+    if (!none_marked(numbers, table) || load_word(numbers) != record.count ||
+        load_word(numbers + 1) != record.count || load_word(numbers + 2) != record.table_size - 1 ||
+        !internal_.test(table) || load_word(table) != header_.requested_base + elements ||
+        !unknown_hash(table + 1) || !null_word(table + 2) || !null_word(first + kSetWeakrefs / 8)) {
+        return false;
+    }
+    return (small || good_table(first + kSetSmallTable / 8, kSetSmallTableSize, 0)) &&
+           good_table(begin, record.table_size, record.count);
+}
+
+// Has the table of `size` entries `count` keys, and with each a hash that may be its own?
+bool Checker::good_table(uint64_t word, uint32_t size, uint32_t count) const {
+    // Comparing a frozenset that is not filled yet would not do.
+    constexpr uint32_t kNeverKeys = 1U << static_cast<uint32_t>(TypeIndex::kFrozenset) |
+                                    1U << static_cast<uint32_t>(TypeIndex::kCode) |
+                                    1U << static_cast<uint32_t>(TypeIndex::kSlice);
+    uint32_t found = 0;
+    for (const uint64_t end = word + 2 * uint64_t{size}; word < end; word += 2) {
+        if (!marked(word)) {
+            if (load_word(word) != 0 || !null_word(word + 1)) return false;
+            continue;
+        }
+        ++found;
+        if (marked(word + 1)) return false;
+        if (external_.test(word)) continue;
+        const TypeIndex type = pointed_type(word);
+        if ((kNeverKeys >> static_cast<uint32_t>(type) & 1) != 0) return false;
+        if (type == TypeIndex::kStr &&
+            load_word(pointed_word(word) + kStrHash / 8) != load_word(word + 1)) {
+            return false;
+        }
+    }
+    return found == count;
 }
 
 Verdict Checker::check_frozenset_list(const RootRecord& root, uint64_t* elements_left) const {

@@ -256,8 +256,13 @@ Verdict Checker::check_objects() {
     return {};
 }
 
-// The one field that is a pointer and not to an object: of code, in versions that have it.
+// The fields that are pointers and not to an object: of frozensets, whose record says whether it is right,
+// and of code, in versions that have it.
 bool Checker::is_array(uint64_t word, uint64_t target) const {
+    if (word >= kSetTable / 8 &&
+        object_type(word - kSetTable / 8) == static_cast<uint32_t>(TypeIndex::kFrozenset)) {
+        return true;
+    }
     const ObjectLayout* layout = object_layout(header_.interpreter.hexversion);
     if (layout == nullptr || layout->code_array == 0 || word < layout->code_array / 8) return false;
     return object_type(word - layout->code_array / 8) == static_cast<uint32_t>(TypeIndex::kCode) &&

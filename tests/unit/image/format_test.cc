@@ -41,7 +41,7 @@ TEST(Format, TheFrozenPrefixNeverChanges) {
 }
 
 TEST(Format, Version3) {
-    EXPECT_EQ(kFormatVersion, 4U);
+    EXPECT_EQ(kFormatVersion, 5U);
     EXPECT_EQ(sizeof(InterpreterIdentity), 128U);
     EXPECT_EQ(offsetof(InterpreterIdentity, build_id_size), 32U);
     EXPECT_EQ(offsetof(InterpreterIdentity, optimize), 44U);
@@ -70,7 +70,7 @@ TEST(Format, Version3) {
     EXPECT_EQ(offsetof(RootRecord, code_offset), 24U);
     EXPECT_EQ(offsetof(RootRecord, file_dev), 40U);
     EXPECT_EQ(offsetof(RootRecord, flags), 80U);
-    EXPECT_EQ(sizeof(FrozensetRecord), 12U);
+    EXPECT_EQ(sizeof(FrozensetRecord), 16U);
     EXPECT_EQ(sizeof(ExternalReference), 24U);
     EXPECT_EQ(sizeof(LeftOutRecord), 16U);
 }

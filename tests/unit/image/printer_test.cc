@@ -79,7 +79,7 @@ TEST(PrintText, APathCannotControlTheTerminal) {
 TEST(PrintJson, HasEverythingUnderStableKeys) {
     const auto image = fakes::make_tiny_image({.roots = 3, .generation = 5});
     expect_json(print_json(image, kEverything), R"(
-assert d['format_version'] == 4 and d['known_version'] is True
+assert d['format_version'] == 5 and d['known_version'] is True
 assert d['image_size'] % 4096 == 0 and len(d['checksum']) == len(d['header_checksum']) == 16
 assert len(d['identity']) == 32
 i = d['interpreter']
@@ -142,18 +142,18 @@ assert raw == [b'/' + bytes(range(1, 256)), '/utf8-é漢😀'.encode('utf-8')], 
 TEST(Print, OfALaterFormatVersionOnlyThePrefix) {
     Forge forge;
     forge.header([](Header& h) {
-        h.prefix.format_version = 5;
+        h.prefix.format_version = kFormatVersion + 1;
         h.region_count = 0xFFFF'FFFF;
     });
     const std::string text = print_text(forge.bytes, kEverything);
-    EXPECT_TRUE(contains(text, "version 5"));
+    EXPECT_TRUE(contains(text, "version 6"));
     EXPECT_FALSE(contains(text, "region "));
     expect_json(print_json(forge.bytes, kEverything), R"(
-assert d['format_version'] == 5 and d['known_version'] is False
+assert d['format_version'] == 6 and d['known_version'] is False
 assert 'regions' not in d and 'roots' not in d and d['image_size'] > 0 and len(d['identity']) == 32
 )");
     forge.bytes.resize(sizeof(FrozenPrefix));
-    expect_json(print_json(forge.bytes), "assert d['format_version'] == 5");
+    expect_json(print_json(forge.bytes), "assert d['format_version'] == 6");
 }
 
 TEST(Print, OfSomethingElse) {
