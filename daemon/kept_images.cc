@@ -27,7 +27,9 @@ void KeptImages::restore(Result<core::NewImage> image, const std::string& name,
     const std::string from = from_cache ? "the disk cache" : "the service manager's store";
     Status status = Ok{};
     wire::ImageInfo info;
-    if (image) {
+    if (image && image->ends_with_boot && (from_cache || !hash_seed_is_kept_)) {
+        status = Error{ErrorCode::kUnavailable, "the hash seed that it was made for is gone"};
+    } else if (image) {
         info = image->info;
         status = service_.images().restore(std::move(*image), keeper);
     } else {

@@ -31,6 +31,9 @@ class KeptImages {
     // What images for such interpreters are made to fit, wherever they come back from.
     void set_common_base(uint64_t base) { common_base_ = base; }
 
+    // Are images good that were made for a hash seed? Only if that came back, too. Before take().
+    void set_hash_seed_is_kept(bool kept) { hash_seed_is_kept_ = kept; }
+
     // At once those that a daemon of this version validated, so that nobody who connects meanwhile
     // goes without; the others with load(). What is none of ours is dropped.
     void take(std::vector<sys::StoredDescriptor> stored);
@@ -59,6 +62,7 @@ class KeptImages {
     std::vector<Descriptor> doubtful_;  // validated by another version
     std::vector<core::NewImage> displaced_;  // of the cache, made for the address of another boot
     uint64_t common_base_ = 0;
+    bool hash_seed_is_kept_ = false;
 };
 
 }  // namespace pycds

@@ -25,6 +25,7 @@
 #include "daemon/kept_images.h"
 #include "daemon/policy_adapter.h"
 #include "daemon/reloader.h"
+#include "daemon/sys/fd_store.h"
 #include "daemon/sys/journal.h"
 #include "daemon/sys/process.h"
 #include "daemon/sys/service_manager.h"
@@ -176,7 +177,13 @@ Status run(const config::Options& options, int argc, char** argv) {
     uint64_t common_base = KeptImages::common_base_of(passed->stored);
     if (common_base == 0) common_base = sys::random_common_base();
     service.set_common_base(common_base);
-    service.set_hash_seed(sys::random_hash_seed());
+    uint32_t hash_seed = sys::FdStore::take_hash_seed(passed->stored);
+    kept.set_hash_seed_is_kept(hash_seed != 0);
+    if (hash_seed == 0) {
+        hash_seed = sys::random_hash_seed();
+        sys::FdStore::keep_hash_seed(hash_seed);
+    }
+    service.set_hash_seed(hash_seed);
     kept.set_common_base(common_base);
     kept.take(std::move(passed->stored));
     server.start();

@@ -190,8 +190,8 @@ void Build::on_imported(Result<ImportedImage> imported) {
     if (!imported) return fail(imported.error());
     imported->image.origin = origin_;
     if (request_.offered) imported->image.gid = peer_.gid;
-    // The seed is not kept either.
-    imported->image.ends_with_daemon = request_.hashes;
+    // As the seed does.
+    imported->image.ends_with_boot = request_.hashes;
     if (request_.offered) total_ = imported->image.info.roots + imported->image.info.left_out;
     // An image of nothing is of no use, and must not take the place of a good one.
     if (imported->image.info.roots != 0) images_.push_back(std::move(imported->image));

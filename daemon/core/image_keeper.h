@@ -28,7 +28,7 @@ struct StoredImage {
     Origin origin;
     uint64_t checksum = 0;  // FrozenPrefix::checksum
     std::optional<gid_t> gid;  // only processes with this one get it
-    bool ends_with_daemon = false;  // no keeper hears of it
+    bool ends_with_boot = false;  // made for a secret that does
 };
 
 class ImageKeeper {

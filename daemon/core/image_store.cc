@@ -17,7 +17,7 @@ ImageKey key_of(const wire::ImageInfo& info) {
 
 StoredImage stored(NewImage image) {
     return StoredImage{std::move(image.info), std::make_shared<const UniqueFd>(std::move(image.fd)),
-                       image.origin, image.checksum, image.gid, image.ends_with_daemon};
+                       image.origin, image.checksum, image.gid, image.ends_with_boot};
 }
 
 // Both made by the daemon itself, for two interpreters: they would replace each other for ever.
@@ -135,7 +135,6 @@ void ImageStore::put(const ImageKey& key, StoredImage image, const ImageKeeper* 
         return;
     }
     bytes_ += size;
-    if (kept.ends_with_daemon) return;
     for (ImageKeeper* keeper : keepers_) {
         if (keeper != known_to) keeper->keep(kept);
     }
@@ -145,9 +144,7 @@ void ImageStore::remove(Images::iterator at) {
     if (is_users(at->first)) {
         --users_images_;
     } else {
-        if (!at->second.ends_with_daemon) {
-            for (ImageKeeper* keeper : keepers_) keeper->forget(at->second);
-        }
+        for (ImageKeeper* keeper : keepers_) keeper->forget(at->second);
         bytes_ -= at->second.info.size;
     }
     images_.erase(at);

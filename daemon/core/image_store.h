@@ -39,8 +39,8 @@ struct NewImage {
     Origin origin = {};
     uint64_t checksum = 0;  // FrozenPrefix::checksum
     std::optional<gid_t> gid = {};  // see StoredImage
-    // No keeper hears of it.
-    bool ends_with_daemon = false;
+    // See StoredImage.
+    bool ends_with_boot = false;
 };
 
 struct ImageLimits {

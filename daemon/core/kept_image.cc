@@ -136,6 +136,7 @@ Result<NewImage> restore_image(UniqueFd fd, const KeptName& name, Belief belief)
     if (identity_text(out.info.identity) != name.identity || domain_text(out.info) != name.domain) {
         return corrupt("it is another image than its name says");
     }
+    out.ends_with_boot = header.interpreter.hash_probe != 0;
     out.info.published_unix_ms = name.published_unix_ms;
     out.fd = std::move(fd);
     out.origin = name.origin;

@@ -205,7 +205,7 @@ void DiskCache::read_next(const std::shared_ptr<Load>& load) {
             const bool has_file =
                 std::any_of(load->files.begin(), load->files.end(),
                             [&](const KeptName& file) { return file.text() == name; });
-            if (!has_file) keep(image);
+            if (!has_file) keep(image);  // unless it may not be on a disk
         }
         return load->done(std::move(load->images));
     }
@@ -233,12 +233,14 @@ void DiskCache::read_next(const std::shared_ptr<Load>& load) {
 }
 
 void DiskCache::keep(const StoredImage& image) {
+    if (image.ends_with_boot) return;
     worker_.post([directory = directory_, name = kept_name(image, version_).text(), fd = image.fd,
                   size = image.info.size] { keep_in(*directory, name, fd->get(), size); },
                  [] {});
 }
 
 void DiskCache::forget(const StoredImage& image) {
+    if (image.ends_with_boot) return;
     remove(kept_name(image, version_).text());
 }
 

@@ -29,6 +29,7 @@ class DiskCache final : public core::ImageKeeper {
     void load(const std::vector<core::StoredImage>& there,
               std::function<void(std::vector<core::NewImage>)> done);
 
+    // Not those that end with the boot: a secret could be read off them.
     void keep(const core::StoredImage& image) override;
     void forget(const core::StoredImage& image) override;
     // Of what load() gave and nobody wants.

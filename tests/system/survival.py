@@ -36,6 +36,39 @@ class Survival(SystemCase):
         self.assertNotEqual(self.machine.main_pid(), old)
         self.assert_kept(before, after)
 
+    def seed(self):
+        return self.machine.run("pycdsctl", "run", "--quiet", "--hash-seed", "printenv", "PYTHONHASHSEED",
+                                user="alice").stdout
+
+    def mapped_with_seed(self):
+        """Generations of the images that a process with the seed maps."""
+        return self.machine.run(
+            "pycdsctl", "run", "--quiet", "--hash-seed", PYTHON, "-c", "import json, _pycds; "
+            "print(*[image['generation'] for image in _pycds.stats()['images']])", user="alice").stdout
+
+    def test_hash_seed(self):
+        """the seed of 'run --hash-seed' and its images outlive the daemon, are on no disk, and end with a stop"""
+        files = self.machine.run("ls", CACHE).stdout
+        ordinary = self.mapped_with_seed()
+        self.machine.run("pycdsctl", "build", "--hash-seed", "--python", PYTHON, "--import", "json, argparse")
+        before, after, seed = self.published(), self.machine.cursor(), self.seed()
+        mapped = self.mapped_with_seed()
+        self.assertNotEqual(mapped, ordinary)
+        for restart in (lambda: self.machine.systemctl("restart", "pycdsd.service"),
+                        lambda: os.kill(self.daemon_outside(), signal.SIGKILL)):
+            old = self.machine.main_pid()
+            restart()
+            wait_until(lambda old=old: self.machine.main_pid() not in (0, old) and self.ctl_json("status"),
+                       "the daemon is back", 30)
+            self.assert_kept(before, after)
+            self.assertEqual((self.seed(), self.mapped_with_seed()), (seed, mapped))
+        self.assertEqual(self.machine.run("ls", CACHE).stdout, files)
+        self.machine.systemctl("stop", "pycdsd.service")
+        self.machine.systemctl("start", "pycdsd.service")
+        self.wait_for_images()
+        self.assertNotEqual(self.seed(), seed)
+        self.assertEqual(self.mapped_with_seed(), ordinary)
+
     def test_images_outlive_their_daemon(self):
         """a process that maps an image is not disturbed by any of that"""
         pid = self.alive()

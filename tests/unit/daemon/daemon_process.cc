@@ -124,7 +124,10 @@ bool DaemonProcess::start(const Start& how) {
     pollfd events[2] = {{notify_.get(), POLLIN, 0}, {-1, POLLIN, 0}};
     for (int i = 0; i < kDeadlineSeconds * 20; ++i) {
         if (poll(events, 1, 50) == 1) {
-            return next_notification().starts_with("READY=1");
+            const std::string said = next_notification();
+            // The hash seed, to be kept.
+            if (said.starts_with("FDSTORE=1")) continue;
+            return said.starts_with("READY=1");
         }
         siginfo_t info{};
         if (waitid(P_PID, static_cast<id_t>(pid_), &info, WEXITED | WNOHANG | WNOWAIT) == 0 &&

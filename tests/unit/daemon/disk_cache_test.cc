@@ -101,6 +101,17 @@ TEST_F(DiskCacheTest, ForgetsTheFileWithTheImage) {
     EXPECT_TRUE(files().empty());
 }
 
+TEST_F(DiskCacheTest, WhatEndsWithTheBootIsOnNoDisk) {
+    StoredImage image = stored(1, 4);
+    image.ends_with_boot = true;
+    keep(image);
+    EXPECT_TRUE(load({image}).empty());
+    EXPECT_TRUE(files().empty());
+    cache_.forget(image);
+    worker_.run_all();
+    EXPECT_TRUE(files().empty());
+}
+
 TEST_F(DiskCacheTest, OneFlippedByteIsAsGoodAsNoFile) {
     keep(stored(1, 4));
     const std::string path = dir_ / files().front();

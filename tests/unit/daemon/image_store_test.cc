@@ -138,19 +138,6 @@ TEST(ImageStore, KeepersAreToldOfWhatComesAndGoes) {
     EXPECT_EQ(witness.said.size(), 4u) << "of what was not published they hear nothing";
 }
 
-TEST(ImageStore, OfAnImageThatEndsWithTheDaemonNoKeeperHears) {
-    ImageStore store({1000, 10});
-    Witness witness;
-    store.add_keeper(&witness);
-    NewImage passing = image(store, 1, 100);
-    passing.ends_with_daemon = true;
-    ASSERT_TRUE(publish(store, std::move(passing)).ok());
-    EXPECT_EQ(store.bytes(), 100u);
-    store.drop_if([](const StoredImage&) { return true; });
-    EXPECT_EQ(store.bytes(), 0u);
-    EXPECT_TRUE(witness.said.empty());
-}
-
 TEST(ImageStore, AnImageOfTheUpgradedInterpreterReplacesThatOfTheOldOne) {
     ImageStore store({250, 10});
     ASSERT_TRUE(publish(store, image_by_itself(store, 1, 100, {7, 1})).ok());

@@ -75,7 +75,17 @@ TEST(RestoreImage, TheOneThatWasKept) {
         EXPECT_EQ(image->info.published_unix_ms, 1234u);
         EXPECT_EQ(image->origin, (Origin{11, 22}));
         EXPECT_TRUE(has_image_seals(image->fd.get()));
+        EXPECT_FALSE(image->ends_with_boot);
     }
+}
+
+TEST(RestoreImage, OneForAHashSeedEndsWithTheBoot) {
+    fakes::TinyImageOptions options;
+    options.filled_frozensets = true;
+    const Bytes bytes = fakes::make_tiny_image(options);
+    const Result<NewImage> image = restore_image(sealed(bytes), name_of(bytes), Belief::kNothing);
+    ASSERT_TRUE(image.ok()) << image.error().message;
+    EXPECT_TRUE(image->ends_with_boot);
 }
 
 TEST(RestoreImage, NoByteMayBeAnother) {

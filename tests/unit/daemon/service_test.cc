@@ -353,7 +353,7 @@ TEST_F(ServiceTest, EverybodyGetsTheCommonAddress) {
               image::kCommonBaseBegin);
 }
 
-TEST_F(ServiceTest, ImagesWithHashesNeedASeedAndEndWithTheDaemon) {
+TEST_F(ServiceTest, ImagesWithHashesNeedASeedAndEndWithTheBoot) {
     const wire::BuildRequest request{"/usr/bin/python3", 0, false, false, true};
     const std::optional<Reply> refused =
         service_.handle(peer(kDaemon), request, plan("/user/a.py\0"s), sink_);
@@ -369,7 +369,7 @@ TEST_F(ServiceTest, ImagesWithHashesNeedASeedAndEndWithTheDaemon) {
     EXPECT_EQ(launcher_.started.back().job.hash_seed, 77u);
     finish_builder();
     ASSERT_EQ(service_.images().size(), 1u);
-    EXPECT_TRUE(service_.images().all().front()->ends_with_daemon);
+    EXPECT_TRUE(service_.images().all().front()->ends_with_boot);
 }
 
 TEST_F(ServiceTest, OnlyAnImageForRunIsMadeForTheCommonAddress) {

@@ -5,7 +5,12 @@
 #include <sys/un.h>
 
 #include <cstring>
+#include <span>
+#include <utility>
+#include <vector>
 
+#include "daemon/sys/fd_store.h"
+#include "src/common/os/sealed_memfd.h"
 #include "tests/unit/daemon/daemon_process.h"
 #include "tests/unit/daemon/test_client.h"
 
@@ -29,6 +34,28 @@ TEST(ServiceManager, IsToldOfReadinessAndOfTheEnd) {
     kill(daemon.pid(), SIGTERM);
     EXPECT_TRUE(daemon.next_notification().starts_with("STOPPING=1"));
     EXPECT_EQ(daemon.wait(), 0);
+}
+
+sys::StoredDescriptor stored(const std::string& name, std::span<const std::byte> bytes) {
+    Result<UniqueFd> sealed = make_sealed_copy("test", bytes);
+    EXPECT_TRUE(sealed.ok());
+    return {name, std::move(*sealed)};
+}
+
+TEST(FdStore, GivesTheHashSeedBack) {
+    constexpr uint32_t kSeed = 0x12345678;
+    const auto bytes = std::as_bytes(std::span(&kSeed, 1));
+    std::vector<sys::StoredDescriptor> passed;
+    EXPECT_EQ(sys::FdStore::take_hash_seed(passed), 0u);
+    passed.push_back(stored("img.of.another.name", bytes));
+    EXPECT_EQ(sys::FdStore::take_hash_seed(passed), 0u);
+    passed.push_back(stored("hash-seed", bytes));
+    EXPECT_EQ(sys::FdStore::take_hash_seed(passed), kSeed);
+    EXPECT_EQ(passed.size(), 1u) << "the others are the images'";
+    EXPECT_EQ(sys::FdStore::take_hash_seed(passed), 0u);
+    passed.push_back(stored("hash-seed", bytes.first(3)));
+    EXPECT_EQ(sys::FdStore::take_hash_seed(passed), 0u);
+    EXPECT_EQ(passed.size(), 1u);
 }
 
 TEST(ServiceManager, PassesTheSocket) {
