@@ -121,7 +121,6 @@ class Build {
         // fixed place, and unlike those that have to relocate all that they use.
         if (arguments_.common_base != 0) parameters.interpreter.at_common_base = 1;
         if (parameters.hashes) parameters.interpreter.hash_probe = interp::hash_probe();
-        if (parameters.hashes) graph_.fill_frozensets();
         // Who runs the builder without randomisation wants images for processes without.
         const int persona = personality(0xffffffffUL);
         parameters.by_module = parameters.runtime_base != 0 && arguments_.common_base == 0 &&
@@ -412,7 +411,7 @@ class Build {
     Arguments arguments_;
     PyObject* fix_filename_ = nullptr;
     std::unordered_map<std::string, OfferedSource> offered_;  // by path
-    ObjectGraph graph_;
+    ObjectGraph graph_{arguments_.parameters.hashes};
     std::vector<PycFile> files_;
     std::vector<LeftOut> left_out_;
 };

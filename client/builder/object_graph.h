@@ -44,13 +44,12 @@ struct Module {
 
 class ObjectGraph {
   public:
-    ObjectGraph() = default;
+    // Frozensets are filled in an image for processes with the builder's hash seed.
+    explicit ObjectGraph(bool fills_frozensets = false) : fills_frozensets_(fills_frozensets) {}
     ObjectGraph(const ObjectGraph&) = delete;
     ObjectGraph& operator=(const ObjectGraph&) = delete;
     ~ObjectGraph();
 
-    // For processes with the builder's hash seed. Before any module is added.
-    void fill_frozensets() { fills_frozensets_ = true; }
     bool fills_frozensets() const { return fills_frozensets_; }
 
     // Takes note of the strings that are interned now, before any module is added (`interned`: the
@@ -100,7 +99,7 @@ class ObjectGraph {
     std::unordered_map<PyObject*, uint32_t> interned_;
     std::unordered_set<PyObject*> startup_strings_;
     std::unordered_map<std::string_view, uint32_t> tables_;
-    bool fills_frozensets_ = false;
+    const bool fills_frozensets_;
     uint32_t no_names_ = Reference::kExternal;  // node of the empty tuple of names, if there is one
 };
 
