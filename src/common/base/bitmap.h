@@ -34,6 +34,9 @@ class BitmapView {
         return bit < bits_ ? bit : bits_;
     }
 
+    // The same of the bits below `to`, which is at most size(): looks at no others.
+    size_t find_next(size_t from, size_t to) const { return BitmapView(words_, to).find_next(from); }
+
   private:
     const uint64_t* words_ = nullptr;
     size_t bits_ = 0;

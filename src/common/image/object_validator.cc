@@ -126,7 +126,7 @@ bool Checker::all_marked(uint64_t first, uint64_t count, uint64_t end) const {
 }
 
 bool Checker::none_marked(uint64_t first, uint64_t end) const {
-    return internal_.find_next(first) >= end && external_.find_next(first) >= end;
+    return internal_.find_next(first, end) == end && external_.find_next(first, end) == end;
 }
 
 bool Checker::good_str(const ObjectLayout& layout, uint64_t object, uint64_t room) const {

@@ -45,6 +45,18 @@ TEST(Bitmap, FindNextAgreesWithTestForEveryPosition) {
     }
 }
 
+TEST(Bitmap, ASearchMayEndBeforeTheLastBit) {
+    std::vector<uint64_t> words(4);
+    for (const size_t bit : {5U, 64U, 130U}) words[bit / 64] |= uint64_t{1} << (bit % 64);
+    const BitmapView map(words.data(), 256);
+    EXPECT_EQ(map.find_next(0, 6), 5U);
+    EXPECT_EQ(map.find_next(0, 5), 5U);  // none
+    EXPECT_EQ(map.find_next(6, 64), 64U);
+    EXPECT_EQ(map.find_next(6, 256), 64U);
+    EXPECT_EQ(map.find_next(131, 256), 256U);
+    EXPECT_EQ(map.find_next(9, 7), 7U);
+}
+
 TEST(Bitmap, BitsBeyondTheSizeAreNotThere) {
     const uint64_t word = uint64_t{1} << 40;
     EXPECT_EQ(BitmapView(&word, 40).find_next(0), 40U);
