@@ -20,7 +20,7 @@ from test_bad_daemon import FakeDaemon, attach_reply, fetch_image, memfd
 
 FORGE = os.path.join(harness.BUILD, "bin", "image_forge")
 # src/common/image/format.h
-REGIONS, EXTERNALS, INTERNED_DICT = 384, 39, 4
+STARTUP_STRINGS_SIZE, REGIONS, STR_INTERNED, EXTERNALS, INTERNED_DICT = 252, 384, 3, 39, 4
 COUNT, SAMPLES = (int(n) for n in os.environ.get("PYCDS_FORGE", "3000,2").split(","))
 PROGRAM = ("import json, string\nprint(json.dumps([1, {'a': 2.5}]), string.capwords('x y'))\n"
            "try: json.loads('{')\nexcept ValueError as error: print(error)")
@@ -85,6 +85,38 @@ class Forged(harness.PythonCase):
                 self.assertTrue(same, (answer.returncode, answer.stdout, answer.stderr[-500:]))
         print("processes:", dict(ran), "of which otherwise than stock:", dict(+worse))
         self.assertTrue(self.daemon.answers())
+
+    def region(self, wanted):
+        """Offset and size of a region."""
+        for number in range(24):
+            kind, _, offset, size = struct.unpack_from("<IIQQ", self.image, REGIONS + 40 * number)
+            if kind == wanted:
+                return offset, size
+        self.fail("the image has no region %d" % wanted)
+
+    def test_strings_of_the_start_with_something_between_them(self):
+        # A client goes from one to the next by their lengths, without asking anybody.
+        at, _ = self.region(STR_INTERNED)
+        end = at + struct.unpack_from("<I", self.image, STARTUP_STRINGS_SIZE)[0]
+        header = 40 if harness.python_version() >= (3, 12) else 48
+        while at < end:
+            length, = struct.unpack_from("<Q", self.image, at + 16)
+            self.assertTrue(self.image[at + 32] & 1 << 6, "an ASCII string")
+            if length >= 8:
+                break
+            at += (header + length + 8) // 8 * 8
+        else:
+            self.skipTest("the images of this interpreter have no such strings")
+        path = os.path.join(self.daemon.directory, "image")
+        with open(path, "wb") as file:
+            file.write(self.image[:at + 16] + struct.pack("<Q", 1) + self.image[at + 24:at + header + 1] +
+                       bytes(length - 1) + self.image[at + header + length:])
+        forged = subprocess.run([FORGE, "--edit", path, "0", self.image[:1].hex()], stdout=subprocess.PIPE,
+                                check=True).stdout
+        with open(path, "wb") as file:
+            file.write(forged)
+        answer = self.daemon.ctl("verify", path, check=False)
+        self.assertIn("an object is not what its type has to be", answer.stdout + answer.stderr)
 
     def test_where_the_dict_of_interned_strings_is_said_to_be(self):
         # Nobody but the client can tell whether the interpreter has it there.

@@ -1,7 +1,8 @@
 // The steps of validate_image(). Private to the validator: validator.cc has the order of the steps
 // and those about objects, object_validator.cc those about
-// what is in them, table_validator.cc those about roots and lists. Each step relies only
-// on what the steps before it have established. Freestanding, like the header part.
+// what is in them, table_validator.cc those about roots and lists, reference_validator.cc those
+// about what both together say. Each step relies only on what the steps before it have established.
+// Freestanding, like the header part, but for the memory of some bits.
 #pragma once
 
 #include <cstddef>
@@ -30,6 +31,8 @@ class Checker {
     Verdict check_roots() const;
     Verdict check_root_index() const;
     Verdict check_lists() const;
+    Verdict check_references() const;
+    Verdict check_startup_strings() const;
     Verdict check_left_out() const;
     Verdict check_patterns() const;
 
@@ -93,6 +96,7 @@ class Checker {
     bool all_marked(uint64_t first, uint64_t count, uint64_t end) const;
     bool none_marked(uint64_t first, uint64_t end) const;
     bool good_str(const ObjectLayout& layout, uint64_t object, uint64_t room) const;
+    uint64_t str_size(const ObjectLayout& layout, uint64_t object) const;
     bool good_bytes(uint64_t object, uint64_t room) const;
     bool good_int(const ObjectLayout& layout, uint64_t object, uint64_t room) const;
     bool good_names(const ObjectLayout& layout, uint64_t tuple, uint64_t size) const;

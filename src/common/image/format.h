@@ -54,7 +54,8 @@
 // Interning. The image holds one object for each distinct string that CPython interns, marked as
 // interned; but only a process can say which of several equal strings is its canonical one. A root's
 // intern list names the strings that its module uses and every slot
-// that refers to them from that module. At hand-out the client interns each; where the process
+// that refers to them from that module. (A string need not be on any list; one that is on a list is on that of
+// each module that refers to it.) At hand-out the client interns each; where the process
 // had an equal one before, it stores that one in the slots. The strings that processes intern
 // without us, when they start or soon after, lie first in kStrInterned: a client may make those the
 // canonical ones before any program runs, so that their many slots stay as they are
@@ -238,7 +239,8 @@ struct RootRecord {
     uint32_t flags;
     uint32_t intern_first;     // index in kInternLists
     uint32_t intern_size;      // entries there; a list is a sequence of
-                               //   string (word offset), n, n slots (word offsets)
+                               //   string (word offset), n, n slots (word offsets); those of one
+                               //   root follow those of the root before it
     uint32_t frozenset_first;  // index in kFrozensetLists
     uint32_t frozenset_count;
     uint32_t reserved;         // 0

@@ -273,14 +273,15 @@ const char* defect_text(Defect defect) {
         case Defect::kRootOrder: return "roots are not in order";
         case Defect::kRootPath: return "a root path is malformed";
         case Defect::kRootHash: return "a root has the wrong path hash";
-        case Defect::kRootCode: return "a root has no code object";
-        case Defect::kRootLists: return "the lists of a root are out of bounds";
+        case Defect::kRootCode: return "a root has no code object of its own";
+        case Defect::kRootLists: return "the lists of a root are misplaced";
         case Defect::kRootFlags: return "a root has unknown flags";
         case Defect::kRootIndex: return "the root index is malformed";
         case Defect::kInternEntry: return "an intern list is malformed";
         case Defect::kFrozensetEntry: return "a frozenset list is malformed";
         case Defect::kLeftOutEntry: return "a left-out record is malformed";
         case Defect::kPatternEntry: return "a pattern record is malformed";
+        case Defect::kNoMemory: return "there is no memory to look at it";
     }
     return "unknown defect";
 }

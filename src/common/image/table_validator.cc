@@ -82,6 +82,10 @@ Verdict Checker::check_roots() const {
         if (root.intern_size > interns_left || root.frozenset_count > frozensets_left) {
             return bad(Defect::kRootLists, at + offsetof(RootRecord, intern_first));
         }
+        // A list that begins where the one of the root before it ends is no other root's.
+        if (root.intern_first != table(RegionKind::kInternLists).count - interns_left) {
+            return bad(Defect::kRootLists, at + offsetof(RootRecord, intern_first));
+        }
         const uint64_t next = table(RegionKind::kFrozensetLists).count - frozensets_left;
         if (root.frozenset_count != 0 && root.frozenset_first != next) {
             return bad(Defect::kRootLists, at + offsetof(RootRecord, frozenset_first));
@@ -90,7 +94,7 @@ Verdict Checker::check_roots() const {
         frozensets_left -= root.frozenset_count;
         before = root;
     }
-    if (frozensets_left != 0) return bad(Defect::kRootLists, roots.offset);
+    if (frozensets_left != 0 || interns_left != 0) return bad(Defect::kRootLists, roots.offset);
     return {};
 }
 
@@ -176,8 +180,10 @@ bool Checker::good_frozenset(const FrozensetRecord& record, uint64_t* elements_l
         return false;
     }
     *elements_left -= record.count;
-    // The reference count of another object is not marked, so the elements end before it.
+    // Up to the next object all is its own.
     const uint64_t first = (elements - header_.objects_begin) / 8;
+    const uint64_t own = (object - header_.objects_begin) / 8;
+    if (first + record.count > next_object(own + 2, words_of(*region).end)) return false;
     for (uint64_t i = 0; i < record.count; ++i) {
         if (!marked(first + i)) return false;
     }

@@ -300,6 +300,8 @@ Verdict validate_image(const std::byte* image, uint64_t size) {
     if (verdict.ok()) verdict = checker.check_roots();
     if (verdict.ok()) verdict = checker.check_root_index();
     if (verdict.ok()) verdict = checker.check_lists();
+    if (verdict.ok()) verdict = checker.check_references();
+    if (verdict.ok()) verdict = checker.check_startup_strings();
     if (verdict.ok()) verdict = checker.check_left_out();
     if (verdict.ok()) verdict = checker.check_patterns();
     return verdict;

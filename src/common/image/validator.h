@@ -54,15 +54,17 @@ enum class Defect : uint32_t {
     kRootOrder,      // roots are not strictly ascending by path
     kRootPath,       // path outside kPaths, not absolute, or without its NUL
     kRootHash,
-    kRootCode,   // code_offset is not the start of a code object
-    kRootLists,  // intern or frozenset list out of bounds
+    kRootCode,   // code_offset is not the start of a code object, or of one that something else
+                 // refers to
+    kRootLists,  // intern or frozenset list out of bounds, or not after that of the root before
     kRootFlags,
     kRootIndex,       // the index does not find every root, or finds another
-    kInternEntry,     // a malformed list, a string that is none, or a slot that is not an
-                      // embedded pointer to it
-    kFrozensetEntry,  // not a frozenset, or elements that are not marked words of its region
+    kInternEntry,     // a malformed list, a string that is none, a slot that is not an embedded
+                      // pointer to it, or comes twice, or is not listed
+    kFrozensetEntry,  // not a frozenset, or elements that are not marked words behind it
     kLeftOutEntry,    // unknown reason, bad path, or not ascending by path
     kPatternEntry,    // no tuple of constants, or not ascending by hash
+    kNoMemory,        // nothing is known to be wrong, nor that nothing is
 };
 
 // What is wrong with an image, and where. Plain data, so that the client can have it too.
@@ -78,8 +80,8 @@ struct [[nodiscard]] Verdict {
 // tables are multiples of their entries.
 Verdict validate_header(const std::byte* page, uint64_t file_size);
 
-// Checks everything. `image` is the whole file, 8-byte aligned in memory. Allocates O(regions)
-// only; time is linear in the size.
+// Checks everything. `image` is the whole file, 8-byte aligned in memory. Allocates a bit for each
+// word of the objects; time is linear in the size.
 Verdict validate_image(const std::byte* image, uint64_t size);
 
 // Words for a person, to be followed by " at offset 0x5000": "a root path is malformed".

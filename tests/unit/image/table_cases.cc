@@ -69,6 +69,23 @@ Forge repeated_frozenset() {
     return f;
 }
 
+// Where in the intern lists the number of slots of the last string is, which has one.
+uint64_t last_intern_count(const Forge& f) {
+    const Header h = f.get<Header>(0);
+    return find_region(h, Kind::kInternLists)->count - 2;
+}
+
+void leave_last_slot_out(Forge& f) {
+    const uint64_t count = last_intern_count(f);
+    f.set_u32(Kind::kInternLists, count, 0);
+    f.set_u32(Kind::kInternLists, count + 1, 0);
+    f.region(Kind::kInternLists, [](RegionEntry& r) {
+        --r.count;
+        r.size -= sizeof(uint32_t);
+    });
+    f.root(2, [](RootRecord& r) { --r.intern_size; });
+}
+
 // So many roots with one home slot that finding them all is quadratic.
 Forge crowded_index() {
     constexpr size_t kRoots = 400;
@@ -133,6 +150,16 @@ const std::vector<DefectCase>& table_cases() {
              const uint64_t string = f.offset(Kind::kStrDoc);
              f.root(0, [&](RootRecord& r) { r.code_offset = string; });
          }},
+        {"RootCode_OfAnotherRoot", Defect::kRootCode,
+         [](Forge& f) {
+             const auto other = f.get<RootRecord>(f.offset(Kind::kRoots) + sizeof(RootRecord));
+             f.root(0, [&](RootRecord& r) { r.code_offset = other.code_offset; });
+         }},
+        {"RootCode_AFunction", Defect::kRootCode,
+         [](Forge& f) {
+             const uint64_t function = f.offset(Kind::kCodeFunctions);
+             f.root(0, [&](RootRecord& r) { r.code_offset = function; });
+         }},
         {"RootCode_Outside", Defect::kRootCode,
          [](Forge& f) { f.root(0, [](RootRecord& r) { r.code_offset = ~uint64_t{15}; }); }},
         {"RootCode_Header", Defect::kRootCode,
@@ -151,6 +178,15 @@ const std::vector<DefectCase>& table_cases() {
          [](Forge& f) { f.root(2, [](RootRecord& r) { ++r.frozenset_count; }); }},
         {"RootLists_InternShared", Defect::kRootLists,
          [](Forge& f) { f.root(0, [](RootRecord& r) { r.intern_size *= 3; }); }},
+        {"RootLists_InternsOfNobody", Defect::kRootLists,
+         [](Forge& f) { f.root(2, [](RootRecord& r) { r.intern_size = 0; }); }},
+        {"RootLists_InternsLeftOut", Defect::kRootLists,
+         [](Forge& f) { f.root(0, [](RootRecord& r) { r.intern_size = 0; }); }},
+        {"RootLists_InternsOfAnother", Defect::kRootLists,
+         [](Forge& f) {
+             const auto other = f.get<RootRecord>(f.offset(Kind::kRoots) + sizeof(RootRecord));
+             f.root(0, [&](RootRecord& r) { r.intern_first = other.intern_first; });
+         }},
         {"RootLists_FrozensetShared", Defect::kRootLists,
          [](Forge& f) { f.root(0, [](RootRecord& r) { r.frozenset_count = 3; }); }},
         {"RootLists_FrozensetsOfNobody", Defect::kRootLists,
@@ -216,9 +252,9 @@ const std::vector<DefectCase>& table_cases() {
         {"InternEntry_TooManySlots", Defect::kInternEntry,
          [](Forge& f) { f.set_u32(Kind::kInternLists, 1, 0xFFFF'FFFF); }},
         {"InternEntry_OneSlotTooMany", Defect::kInternEntry,
-         [](Forge& f) { f.root(0, [](RootRecord& r) { --r.intern_size; }); }},
+         [](Forge& f) { f.set_u32(Kind::kInternLists, last_intern_count(f), 2); }},
         {"InternEntry_NoCount", Defect::kInternEntry,
-         [](Forge& f) { f.root(0, [](RootRecord& r) { r.intern_size = 1; }); }},
+         [](Forge& f) { f.set_u32(Kind::kInternLists, last_intern_count(f), 0); }},
         {"InternEntry_SlotOutside", Defect::kInternEntry,
          [](Forge& f) { f.set_u32(Kind::kInternLists, 2, 0xFFFF'FFFF); }},
         {"InternEntry_SlotInTheHeader", Defect::kInternEntry,
@@ -238,6 +274,9 @@ const std::vector<DefectCase>& table_cases() {
              const uint64_t slot = 8 * uint64_t{f.get_u32(Kind::kInternLists, 2)};
              f.mark(Kind::kPtrmapInternal, slot, false);
          }},
+        {"InternEntry_SlotTwice", Defect::kInternEntry,
+         [](Forge& f) { f.set_u32(Kind::kInternLists, 3, f.get_u32(Kind::kInternLists, 2)); }},
+        {"InternEntry_SlotLeftOut", Defect::kInternEntry, [](Forge& f) { leave_last_slot_out(f); }},
         {"FrozensetEntry_Outside", Defect::kFrozensetEntry,
          [](Forge& f) {
              edit_frozenset(f, 0, [](FrozensetRecord& r) { r.object = 0xFFFF'FFFF; });
@@ -257,6 +296,14 @@ const std::vector<DefectCase>& table_cases() {
          [](Forge& f) {
              edit_frozenset(f, 2, [&](FrozensetRecord& r) {
                  r.elements = f.get<FrozensetRecord>(f.offset(Kind::kFrozensetLists)).elements;
+             });
+         }},
+        {"FrozensetEntry_ElementsOfAnother", Defect::kFrozensetEntry,
+         [](Forge& f) {
+             edit_frozenset(f, 0, [&](FrozensetRecord& r) {
+                 r.elements = f.get<FrozensetRecord>(f.offset(Kind::kFrozensetLists) +
+                                                     sizeof(FrozensetRecord))
+                                  .elements;
              });
          }},
         {"FrozensetEntry_ItsTypeAsElement", Defect::kFrozensetEntry,
