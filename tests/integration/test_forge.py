@@ -32,12 +32,24 @@ CONTENT = {"code-once", "code-functions", "str-interned", "str-doc", "str-other"
 MEANING = {"intern-lists", "frozenset-lists", "patterns"}
 
 
-class Forged(harness.PythonCase):
-    @classmethod
-    def setUpClass(cls):
-        super().setUpClass()
-        cls.daemon.ctl("build", "--python", cls.python, "--import", "json, string")
-        cls.image = fetch_image(cls.daemon)
+# Frozensets with their tables in them and behind them, and looked at in every way.
+SETS = """
+def few(x): return x in {'alpha', 'beta', 'g d', 5}
+def many(x): return x in {%s}
+""" % ", ".join("'name_%d', %d, b'%d', (%d, 'x')" % (i, i * 977, i, i) for i in range(8))
+PROGRAM_OF_SETS = """import m_sets
+for function in (m_sets.few, m_sets.many):
+    print([function(x) for x in ('alpha', 'name_3', 5, 977, (3, 'x'), b'3', 'absent', None, 2.5)])
+    value, = [c for c in function.__code__.co_consts if type(c) is frozenset]
+    print(len(value), sorted(map(repr, value)), hash(value) == hash(frozenset(set(value))), value == set(value))
+    print(sorted(map(repr, value | {'more'})), sorted(map(repr, value - {5})), value.isdisjoint(['absent']))
+"""
+
+
+class Forging(harness.PythonCase):
+    """What forges the image of a class, `image`, and runs `program` with it."""
+    program = PROGRAM
+    variables = {}
 
     def forge(self, seed, count, samples):
         path = os.path.join(self.daemon.directory, "image")
@@ -57,16 +69,17 @@ class Forged(harness.PythonCase):
     def run_with(self, image):
         fd = memfd(image)
         fake = FakeDaemon(self.daemon.directory, lambda c: socket.send_fds(c, [attach_reply(1)], [fd]))
-        environment = self.on()
+        environment = self.on(**self.variables)
         environment["PYCDS_SOCKET"] = fake.path
         try:
-            return self.run_python("-c", PROGRAM, environment=environment)
+            return self.run_python("-c", self.program, environment=environment)
         finally:
             fake.close()
             os.close(fd)
 
-    def test_each_field(self):
-        stock = self.run_python("-c", PROGRAM)
+    def each_field(self):
+        stock = self.run_python("-c", self.program, environment=harness.clean_environment(**self.variables))
+        self.assertEqual(stock.returncode, 0, stock.stderr)
         lines = self.forge(int.from_bytes(os.urandom(4), "little"), COUNT, SAMPLES)
         ran = collections.Counter()
         worse = collections.Counter()
@@ -85,6 +98,17 @@ class Forged(harness.PythonCase):
                 self.assertTrue(same, (answer.returncode, answer.stdout, answer.stderr[-500:]))
         print("processes:", dict(ran), "of which otherwise than stock:", dict(+worse))
         self.assertTrue(self.daemon.answers())
+
+
+class Forged(Forging):
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        cls.daemon.ctl("build", "--python", cls.python, "--import", "json, string")
+        cls.image = fetch_image(cls.daemon)
+
+    def test_each_field(self):
+        self.each_field()
 
     def region(self, wanted):
         """Offset and size of a region."""
@@ -151,6 +175,35 @@ class Forged(harness.PythonCase):
             file.write(image)
         answer = self.daemon.ctl("verify", path, check=False)
         self.assertNotEqual(answer.returncode, 0)
+
+
+class ForgedWithHashes(Forging):
+    """One for processes with the daemon's hash seed, where frozensets are filled."""
+    program = PROGRAM_OF_SETS
+
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        directory = cls.daemon.directory
+        path, plan = (os.path.join(directory, name) for name in ("m_sets.py", "plan"))
+        for name, text in ((path, SETS), (plan, path + "\n")):
+            with open(name, "w") as file:
+                file.write(text)
+        subprocess.run([cls.python, "-m", "py_compile", path], env=harness.clean_environment(), check=True)
+        cls.daemon.ctl("build", "--hash-seed", "--python", cls.python, "--trace", plan)
+        cls.image = fetch_image(cls.daemon)
+        seed = cls.daemon.ctl("run", "--quiet", "--hash-seed", "printenv", "PYTHONHASHSEED").stdout.strip()
+        cls.variables = {"PYTHONHASHSEED": seed, "PYCDS_HASHES": "1"}
+
+    def run_python(self, *arguments, **options):
+        return super().run_python(*arguments, cwd=self.daemon.directory, **options)
+
+    def test_it_is_served(self):
+        stats, text = self.stats(self.program, environment=self.on(**self.variables))
+        self.assertEqual((stats["served"], text.count("\n")), (1, 6))
+
+    def test_each_field(self):
+        self.each_field()
 
 
 if __name__ == "__main__":
