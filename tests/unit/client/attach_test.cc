@@ -17,6 +17,7 @@
 #include <string>
 #include <thread>
 
+#include "src/common/image/format.h"
 #include "src/common/os/fd_passing.h"
 
 namespace pycds::link {
@@ -74,9 +75,9 @@ TEST(Attach, GetsTheDescriptorsOfTheReply) {
     thread.join();
     EXPECT_EQ(attachment.count, 2U);
     EXPECT_TRUE(attachment.images[1].valid());
-    // attach { identity: 16 bytes, format_version: 3 }
+    // attach { identity: 16 bytes, format_version: that of the client }
     EXPECT_EQ(request.substr(0, 7), std::string("\x0a\x14\x0a\x10\x01\x02\x03"));
-    EXPECT_EQ(request.substr(20), std::string("\x10\x04"));
+    EXPECT_EQ(request.substr(20), std::string({'\x10', static_cast<char>(image::kFormatVersion)}));
 }
 
 TEST(Attach, AnAnswerThatIsThereIsTakenAfterTheDeadlineToo) {
