@@ -93,6 +93,22 @@ class Sharing(SystemCase):
     def assert_stock_by_variable(self):
         self.assertEqual(self.digest("json", env={"PYCDS": "off"})[1], False)
 
+    def test_explain(self):
+        """pycdsctl explain tells a user what is served to him of the system's image, and why his own file is not"""
+        own = "/home/alice/of_alice.py"
+        self.machine.run("sh", "-c", "echo 'VALUE = 42' >" + own, user="alice")
+        self.addCleanup(self.machine.run, "rm", own)
+        answer = self.ctl("explain", "--json", "argparse", "flask", own, user="alice", check=False)
+        self.assertEqual(answer.returncode, 1)
+        modules = json.loads(answer.stdout)["modules"]
+        self.assertEqual([(module["verdict"], module.get("domain")) for module in modules[:2]],
+                         [("served", "system")] * 2)
+        self.assertEqual(modules[2]["verdict"], "not-served")
+        print("    " + modules[2]["sentence"])
+        answer = self.ctl("explain", "argparse", user="alice", env={"PYCDS": "off"}, check=False)
+        self.assertEqual(answer.returncode, 1)
+        self.assertIn("PYCDS=off", answer.stdout)
+
     def test_doctor(self):
         """pycdsctl doctor says in words that sharing works, for an interpreter and a process"""
         answer = self.ctl("doctor", PYTHON, user="alice")
