@@ -38,34 +38,26 @@ bool has_gc_head(TypeIndex type) {
     return type == TypeIndex::kTuple || type == TypeIndex::kFrozenset || type == TypeIndex::kSlice;
 }
 
-// Offset of the first slot of an object whose references are an array; code has scattered ones.
-uint64_t reference_array_offset(const Node& node) {
-    if (node.type == TypeIndex::kTuple) return interp::kTupleItems;
-    return node.type == TypeIndex::kSlice ? interp::kSliceItems : interp::kFrozensetSize;
-}
-
 const PySetObject* source_set(const Node& node) {
     return reinterpret_cast<const PySetObject*>(node.source);
 }
 
-// Of a filled frozenset.
-uint64_t table_offset(const Node& node) {
-    const bool small = interp::has_small_table(source_set(node));
-    return node.offset + (small ? offsetof(PySetObject, smalltable) : interp::kFrozensetSize);
+// Where the slots of an object begin that are an array, or a table; code has scattered ones.
+uint64_t slots_begin(const Node& node) {
+    if (node.type == TypeIndex::kTuple) return node.offset + interp::kTupleItems;
+    if (node.type == TypeIndex::kSlice) return node.offset + interp::kSliceItems;
+    const bool inside = node.filled && interp::has_small_table(source_set(node));
+    return node.offset + (inside ? offsetof(PySetObject, smalltable) : interp::kFrozensetSize);
 }
 
-// Of the key that is number `index` of the used ones.
-uint64_t key_offset(const Node& node, uint32_t index) {
+// In a table slots are keys, with unused entries between them.
+uint64_t slot_offset(const Node& node, uint32_t index) {
+    if (node.type == TypeIndex::kCode) return node.offset + interp::code_slot(index);
+    if (!node.filled) return slots_begin(node) + index * sizeof(PyObject*);
     const setentry* table = source_set(node)->table;
     size_t entry = 0;
     while (table[entry].key == nullptr || index-- != 0) ++entry;
-    return table_offset(node) + entry * sizeof(setentry);
-}
-
-uint64_t slot_offset(const Node& node, uint32_t index) {
-    if (node.type == TypeIndex::kCode) return node.offset + interp::code_slot(index);
-    if (node.filled) return key_offset(node, index);
-    return node.offset + reference_array_offset(node) + index * sizeof(PyObject*);
+    return slots_begin(node) + entry * sizeof(setentry);
 }
 
 class Writer {
@@ -242,7 +234,7 @@ class Writer {
         set->used = source->used;
         set->mask = source->mask;
         set->hash = -1;
-        const uint64_t table = table_offset(node);
+        const uint64_t table = slots_begin(node);
         auto* entries = at<setentry>(table);
         for (size_t i = 0; i < interp::table_entries(source); ++i) {
             if (source->table[i].key != nullptr) entries[i].hash = source->table[i].hash;
@@ -381,12 +373,9 @@ class Writer {
     }
 
     static image::FrozensetRecord frozenset_record(const Node& node) {
-        const uint32_t object = word_offset(node.offset);
-        if (!node.filled) {
-            return {object, word_offset(node.offset + interp::kFrozensetSize), node.reference_count, 0};
-        }
-        return {object, word_offset(table_offset(node)), node.reference_count,
-                static_cast<uint32_t>(interp::table_entries(source_set(node)))};
+        const size_t entries = node.filled ? interp::table_entries(source_set(node)) : 0;
+        return {word_offset(node.offset), word_offset(slots_begin(node)), node.reference_count,
+                static_cast<uint32_t>(entries)};
     }
 
     void add_lists(const Module& module) {
