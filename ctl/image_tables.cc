@@ -2,6 +2,7 @@
 
 #include <span>
 
+#include "src/common/image/pyc_stat.h"
 #include "src/common/image/validator.h"
 
 namespace pycds::ctl {
@@ -11,10 +12,6 @@ using image::RegionKind;
 
 const image::Header& header_of(std::span<const std::byte> bytes) {
     return *reinterpret_cast<const image::Header*>(bytes.data());
-}
-
-int64_t nanoseconds(const timespec& time) {
-    return static_cast<int64_t>(time.tv_sec) * 1'000'000'000 + time.tv_nsec;
 }
 
 }  // namespace
@@ -64,13 +61,7 @@ std::optional<image::LeftOutReason> ImageTables::why_left_out(std::string_view s
 std::optional<std::string> ImageTables::source_of_pyc(const struct stat& pyc) const {
     std::optional<std::string> source;
     for_each<image::RootRecord>(RegionKind::kRoots, [&](const image::RootRecord& root) {
-        // The number of a file that is gone is given to another.
-        if (root.file_dev == pyc.st_dev && root.file_ino == pyc.st_ino &&
-            root.file_size == static_cast<uint64_t>(pyc.st_size) &&
-            root.file_mtime_ns == nanoseconds(pyc.st_mtim) &&
-            root.file_ctime_ns == nanoseconds(pyc.st_ctim)) {
-            source = std::string(path(root.path_offset, root.path_size));
-        }
+        if (same_pyc(pyc, root)) source = std::string(path(root.path_offset, root.path_size));
         return !source;
     });
     return source;

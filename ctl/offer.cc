@@ -14,20 +14,18 @@
 #include "src/common/image/format.h"
 #include "src/common/image/offered_file.h"
 #include "src/common/image/pyc_path.h"
+#include "src/common/image/pyc_stat.h"
 #include "src/common/os/stable_read.h"
 
 namespace pycds::ctl {
 namespace {
 
 using image::LeftOutReason;
+using image::nanoseconds;
 
 bool is_the_systems(const std::string& path) {
     struct stat st {};
     return stat(path.c_str(), &st) == 0 && st.st_uid == 0 && (st.st_mode & (S_IWGRP | S_IWOTH)) == 0;
-}
-
-int64_t nanoseconds(const timespec& time) {
-    return static_cast<int64_t>(time.tv_sec) * 1'000'000'000 + time.tv_nsec;
 }
 
 // Nothing, or why there is none.

@@ -6,6 +6,7 @@
 #include <cerrno>
 
 #include "client/interp/import_rules.h"
+#include "src/common/image/pyc_stat.h"
 #include "src/common/os/stable_read.h"
 #include "src/common/os/unique_fd.h"
 
@@ -13,7 +14,7 @@ namespace pycds::builder {
 namespace {
 
 using image::LeftOutReason;
-using interp::nanoseconds;
+using image::nanoseconds;
 
 uint32_t load_u32(const unsigned char* p) {
     return static_cast<uint32_t>(p[0]) | static_cast<uint32_t>(p[1]) << 8 |

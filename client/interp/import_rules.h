@@ -18,8 +18,4 @@ inline uint32_t importlib_mtime(const timespec& time) {
     return static_cast<uint32_t>(static_cast<int64_t>(importlib_mtime_double(time)));
 }
 
-inline int64_t nanoseconds(const timespec& time) {
-    return static_cast<int64_t>(time.tv_sec) * 1'000'000'000 + time.tv_nsec;
-}
-
 }  // namespace pycds::interp

@@ -8,19 +8,13 @@
 #include "client/loader/handout.h"
 #include "client/loader/import_scope.h"
 #include "client/loader/patterns.h"
+#include "src/common/image/pyc_stat.h"
 
 namespace pycds::loader {
 namespace {
 
 // Constant-initialised and without a destructor: nothing runs at load or exit.
 constinit CodeServer server;
-
-bool same_pyc(const struct stat& st, const image::RootRecord& root) {
-    return st.st_dev == root.file_dev && st.st_ino == root.file_ino &&
-           static_cast<uint64_t>(st.st_size) == root.file_size &&
-           interp::nanoseconds(st.st_mtim) == root.file_mtime_ns &&
-           interp::nanoseconds(st.st_ctim) == root.file_ctime_ns;
-}
 
 // importlib's own comparison (_validate_timestamp_pyc); for unchecked hash-based files it only
 // wants the source to be there.

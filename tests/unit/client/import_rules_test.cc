@@ -21,10 +21,5 @@ TEST(ImportlibMtime, KeepsTheLow32Bits) {
     EXPECT_EQ(importlib_mtime({-1, 0}), 0xffffffffU);
 }
 
-TEST(Nanoseconds, AreExact) {
-    EXPECT_EQ(nanoseconds({1700000000, 999'999'999}), 1700000000999999999);
-    EXPECT_EQ(nanoseconds({-1, 1}), -999'999'999);
-}
-
 }  // namespace
 }  // namespace pycds::interp
